@@ -1,0 +1,197 @@
+// Verification: everything the runners rely on is checked here, once per instruction.
+//
+// The caller's bytes are copied first and read from the copy, so that nobody can change them between check and use.
+// What passes is written to a second array, with unused fields cleared and the two private bits of `op` set.
+#include <cstring>
+#include <stdexcept>
+#include <utility>
+
+#include "nssr/batch.hpp"
+
+namespace nssr {
+namespace {
+
+class Verifier {
+public:
+    Verifier(const Instruction* raw, std::size_t n_raw, Instruction* out, const std::string& lanes)
+        : raw_(raw), out_(out), n_raw_(n_raw), lanes_(lanes.data()), n_columns_(static_cast<unsigned>(lanes.size())) {}
+
+    void program(std::size_t index, Program& p) {
+        program_ = index;
+        instruction_ = kNoInstruction;
+        start_ = p.start;
+        n_temps_ = p.n_temps;
+        needs_masks_ = false;
+        if (p.flags & ~kPublicFlags) fail("has unknown flags");
+        if (p.start > n_raw_ || p.length > n_raw_ - p.start) fail("reaches past the end of the code");
+        if (p.n_temps > kMaxTemps) fail("has more than " + std::to_string(kMaxTemps) + " temporaries");
+        if (p.n_temps + n_columns_ > kMaxRegisters) fail("has more registers than 16 bits can number");
+        if (temps_.size() < p.n_temps) temps_.resize(p.n_temps);
+        ++epoch_;
+        open_[0] = ++serial_;
+        block(p.start, p.start + p.length, 0);
+        instruction_ = kNoInstruction;
+        if (!(p.flags & (kAlwaysError | kAlwaysUnsure))) {
+            const char lane = read(p.result, "result");
+            if ((lane == 'f') != ((p.flags & kResultIsF64) != 0)) fail("has a result of another lane than its flags say");
+        }
+        if (needs_masks_) p.flags |= kNeedsMasks;
+    }
+
+private:
+    static constexpr std::size_t kNoInstruction = ~std::size_t{0};
+
+    struct Temp {
+        std::uint64_t epoch = 0;  // program that wrote it, counted
+        std::uint64_t scope = 0;  // serial of the body it was written in
+        unsigned depth = 0;
+        char lane = 0;
+    };
+
+    [[noreturn]] void fail(const std::string& what) const {
+        std::string text = "program " + std::to_string(program_);
+        if (instruction_ != kNoInstruction) {
+            text += ", instruction " + std::to_string(instruction_ - start_);
+            const unsigned op = raw_[instruction_].op;
+            if (op < 256 && kOps.op[op].name) text += std::string(" (") + kOps.op[op].name + ")";
+            text += ":";
+        }
+        throw std::invalid_argument(text + " " + what);
+    }
+
+    // The lane of a register that can be read here.
+    char read(unsigned reg, const char* role) const {
+        if (reg < n_columns_) return lanes_[reg];
+        const unsigned t = reg - n_columns_;
+        if (t >= n_temps_) fail(std::string(role) + " is register " + std::to_string(reg) + ", which does not exist");
+        const Temp& temp = temps_[t];
+        if (temp.epoch != epoch_ || open_[temp.depth] != temp.scope)
+            fail(std::string(role) + " is register " + std::to_string(reg) + ", which is not written before or not in scope");
+        return temp.lane;
+    }
+
+    void read(unsigned reg, char lane, const char* role) const {
+        if (read(reg, role) != lane)
+            fail(std::string(role) + " is register " + std::to_string(reg) + ", which is not of lane " + lane);
+    }
+
+    void write(unsigned reg, char lane, unsigned depth, const char* role) {
+        const unsigned t = reg - n_columns_;
+        if (reg < n_columns_ || t >= n_temps_)
+            fail(std::string(role) + " is register " + std::to_string(reg) + ", which is not a temporary");
+        if (temps_[t].epoch == epoch_)
+            fail(std::string(role) + " is register " + std::to_string(reg) + ", which is written twice");
+        temps_[t] = Temp{epoch_, open_[depth], depth, lane};
+    }
+
+    void block(std::size_t begin, std::size_t end, unsigned depth) {
+        for (std::size_t i = begin; i < end; ++i) {
+            instruction_ = i;
+            const Instruction& ins = raw_[i];
+            if (ins.op > 255 || kOps.op[ins.op].kind == Kind::Unknown)
+                fail("has the unknown op " + std::to_string(ins.op));
+            const OpInfo& info = kOps.op[ins.op];
+            if (info.n_operands > 0) read(ins.a, info.operands[0], "operand a");
+            if (info.n_operands > 1) read(ins.b, info.operands[1], "operand b");
+            if (info.n_operands > 2) read(ins.c, info.operands[2], "operand c");
+            if (info.kind >= Kind::Raise) {
+                needs_masks_ = true;
+                if (info.kind >= Kind::Loop) {
+                    loop(i, end, depth, info);
+                    i += std::size_t{ins.n1} * (info.kind != Kind::Loop) + ins.n2;
+                    continue;
+                }
+            }
+            write(ins.dst, info.result, depth, "dst");
+            Instruction& out = out_[i];
+            out = Instruction{ins.op, ins.dst, ins.a, ins.b, ins.c, 0, 0, 0, ins.n1, ins.n2};
+        }
+    }
+
+    void loop(std::size_t i, std::size_t end, unsigned depth, const OpInfo& info) {
+        const Instruction& ins = raw_[i];
+        const bool accum = info.kind == Kind::Accum, conditional = info.kind != Kind::Loop;
+        const std::size_t n1 = conditional ? ins.n1 : 0, n2 = ins.n2;
+        if (n1 + n2 > end - i - 1) fail("has a body that reaches past its end");
+        if (depth + 1 > kMaxLoopDepth) fail("is nested more than " + std::to_string(kMaxLoopDepth) + " loops deep");
+        const char state_lane = info.operands[1];
+        const unsigned state = accum ? ins.f : ins.dst;
+        write(ins.dst, info.result, depth, "dst");
+        // The counter can be read only after the loop; the state of ACCUM only in its two bodies.
+        if (accum) {
+            temps_[ins.dst - n_columns_].scope = 0;
+            write(ins.f, state_lane, depth + 1, "state f");
+        }
+        const std::size_t loops_before = n_loops_;
+        ++n_loops_;
+        const auto section = [&](std::size_t from, std::size_t to) {
+            open_[depth + 1] = ++serial_;
+            if (accum) temps_[state - n_columns_].scope = serial_;
+            block(from, to, depth + 1);
+            instruction_ = i;
+        };
+        std::uint16_t op = ins.op;
+        if (conditional) {
+            section(i + 1, i + 1 + n1);
+            if (read(ins.d, "condition d") == 'f') op |= kConditionIsF64;
+        }
+        section(i + 1 + n1, i + 1 + n1 + n2);
+        read(ins.e, state_lane, "body result e");
+        open_[depth + 1] = 0;
+        if (accum) temps_[ins.dst - n_columns_].scope = open_[depth];
+        if (depth == 0 && n_loops_ - loops_before > 1) op |= kCountsFuel;
+        out_[i] = Instruction{op, ins.dst, ins.a, ins.b, ins.c, ins.d, ins.e, ins.f, static_cast<std::uint32_t>(n1), ins.n2};
+    }
+
+    const Instruction* raw_;
+    Instruction* out_;
+    std::size_t n_raw_;
+    const char* lanes_;
+    unsigned n_columns_;
+
+    std::vector<Temp> temps_;
+    std::uint64_t open_[kMaxLoopDepth + 2] = {};  // serial of the open body of each depth
+    std::uint64_t serial_ = 0, epoch_ = 0;
+    std::size_t n_loops_ = 0;
+
+    std::size_t program_ = 0, instruction_ = kNoInstruction, start_ = 0;
+    unsigned n_temps_ = 0;
+    bool needs_masks_ = false;
+};
+
+}  // namespace
+
+ProgramBatch::ProgramBatch(const void* code, std::size_t code_bytes, const void* programs, std::size_t program_bytes,
+                           std::string lanes)
+    : lanes_(std::move(lanes)) {
+    if (lanes_.size() > kMaxColumns)
+        throw std::invalid_argument("there are " + std::to_string(lanes_.size()) + " columns, more than " +
+                                    std::to_string(kMaxColumns));
+    for (const char lane : lanes_)
+        if (lane != 'i' && lane != 'f') throw std::invalid_argument("lanes must consist of the letters i and f");
+    if (code_bytes % sizeof(Instruction) != 0)
+        throw std::invalid_argument("code is " + std::to_string(code_bytes) + " bytes, not a multiple of 24");
+    if (program_bytes % sizeof(Program) != 0)
+        throw std::invalid_argument("programs are " + std::to_string(program_bytes) + " bytes, not a multiple of 32");
+
+    n_instructions_ = code_bytes / sizeof(Instruction);
+    if (n_instructions_ > 0xFFFFFFFFu) throw std::invalid_argument("code has more than 2**32 - 1 instructions");
+    std::unique_ptr<Instruction[]> raw(new Instruction[n_instructions_]);
+    if (code_bytes) std::memcpy(raw.get(), code, code_bytes);
+    code_.reset(new Instruction[n_instructions_]);
+    programs_.resize(program_bytes / sizeof(Program));
+    if (program_bytes) std::memcpy(programs_.data(), programs, program_bytes);
+
+    Verifier verifier(raw.get(), n_instructions_, code_.get(), lanes_);
+    for (std::size_t i = 0; i < programs_.size(); ++i) {
+        verifier.program(i, programs_[i]);
+        if (programs_[i].n_temps > max_temps_) max_temps_ = programs_[i].n_temps;
+    }
+}
+
+char ProgramBatch::result_lane(std::size_t i) const {
+    const Program& p = programs_[i];
+    return (p.flags & kResultIsF64) || constant_mode(p) != ConstantMode::None ? 'f' : 'i';
+}
+
+}  // namespace nssr
