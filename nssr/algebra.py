@@ -24,7 +24,6 @@ from typing import Any
 import sympy
 
 from nssr.notation import (
-    CALL,
     COLUMN,
     NUMBER,
     Node,
@@ -36,6 +35,7 @@ from nssr.notation import (
     write_node,
     write_number,
 )
+from nssr.primitives import ALL, EXTREMUM
 
 Expr = Any  # sympy has no types
 
@@ -68,21 +68,11 @@ FUNCTION_OF: dict[str, Any] = {
     "COSH": sympy.cosh,
     "TANH": sympy.tanh,
 }
-RELATION_OF: dict[str, Any] = {
-    "LT": sympy.Lt,
-    "LTE": sympy.Le,
-    "GT": sympy.Gt,
-    "GTE": sympy.Ge,
-    "EQ": sympy.Eq,
-    "NEQ": sympy.Ne,
-}
-EXTREMUM_OF: dict[str, Any] = {"MIN": sympy.Min, "MAX": sympy.Max}
 
+_EXTREMA = {p.name for p in ALL if p.rule == EXTREMUM}
 _NAME_OF = {function: name for name, function in FUNCTION_OF.items()}
 _KNOWN = (sympy.Add, sympy.Mul, sympy.Pow, sympy.Symbol, sympy.Rational, *_NAME_OF)
 _KNOWN_NUMBERS = (sympy.pi, sympy.E)
-# Sympy multiplies out conditions that hold a Piecewise, and refuses to compare infinities and complex numbers.
-_NO_OPERAND = (sympy.Piecewise, sympy.zoo, sympy.nan, sympy.oo, -sympy.oo, sympy.I)
 _MAX_BITS = 256
 _MAX_EXPONENT = 64  # of anything but a column: (2*x)**1000000 would be a number of 300,000 digits
 _CANCEL_SIZE, _CANCEL_TERMS, _CANCEL_SYMBOLS = 40, 100, 6
@@ -98,18 +88,18 @@ class Algebra:
     def __init__(
         self, nodes: Sequence[Node], names: Sequence[str], nonzero: Iterable[int] = (), divisors_nonzero: bool = False
     ) -> None:
-        self._nodes, self._names = nodes, names
+        self.nodes, self.names = nodes, names
         self._nonzero, self._divisors_nonzero = frozenset(nonzero), divisors_nonzero
         self._composed = write_graph(nodes, names)
-        self._meaning: dict[Expr, Any] = {}  # of a symbol: node (column, number), index of an atom's node, or divisor
+        self.meaning: dict[Expr, Any] = {}  # of a symbol: node (column, number), index of an atom's node, or divisor
         self._constants: set[Expr] = set()
         self._divisors: dict[Expr, Expr] = {}
         self._pieces: dict[Expr, Piece] = {}
         self._sure: list[bool] = []
-        self._exprs: list[Expr] = []
+        self.exprs: list[Expr] = []
         for i, node in enumerate(nodes):
             self._sure.append(never_nan(node, self._sure))
-            self._exprs.append(self._build(i, node))
+            self.exprs.append(self._build(i, node))
 
     # ---- building ----------------------------------------------------------------------------------------------------
 
@@ -119,7 +109,7 @@ class Algebra:
             return self._symbol(f"x{node.value:06d}", node, **positive)
         if node.op == NUMBER:
             return self._number(i, node)
-        operands = [self._exprs[j] for j in node.args]
+        operands = [self.exprs[j] for j in node.args]
         if node.op in ("DIV", "INV"):
             if operands[-1].is_zero:
                 return sympy.S.Zero
@@ -134,7 +124,7 @@ class Algebra:
 
     def _symbol(self, name: str, meaning: Any, **assumptions: bool) -> Expr:
         symbol = sympy.Symbol(name, real=True, **assumptions)
-        self._meaning[symbol] = meaning
+        self.meaning[symbol] = meaning
         return symbol
 
     def _number(self, i: int, node: Node) -> Expr:
@@ -157,18 +147,23 @@ class Algebra:
 
     def piece(self) -> Piece | None:
         """The shortest text found, or None where no algebra of real numbers holds for the expression."""
-        return self._best[1]
+        return self._shortest[1]
+
+    @property
+    def best(self) -> Expr:
+        """The expression with the shortest text."""
+        return self._shortest[0]
 
     @cached_property
-    def _best(self) -> tuple[Expr, Piece | None]:
+    def _shortest(self) -> tuple[Expr, Piece | None]:
         try:
             return min(((expr, self._piece(expr)) for expr in self._variants()), key=lambda best: best[1].size)
         except (_NoReal, RecursionError):
-            return self._exprs[-1], None
+            return self.exprs[-1], None
 
     def _variants(self) -> list[Expr]:
         """The expression, and with its fractions cancelled where that is quick and no divisor may be zero."""
-        expr = self._exprs[-1]
+        expr = self.exprs[-1]
         symbols = expr.free_symbols
         if (
             not expr.has(sympy.Add)
@@ -190,9 +185,9 @@ class Algebra:
         if self._is_constant(expr):
             return write_number(self._value(expr))
         if expr.is_Symbol:
-            meaning = self._meaning[expr]
+            meaning = self.meaning[expr]
             if isinstance(meaning, Node):
-                return write_column(meaning.value, self._names)
+                return write_column(meaning.value, self.names)
             return self._write_atom(meaning) if isinstance(meaning, int) else self._piece(meaning)
         if expr.is_Rational:
             return self._product(expr, sympy.S.One)
@@ -208,16 +203,16 @@ class Algebra:
 
     def _write_atom(self, i: int) -> Piece:
         """A node that algebra leaves alone; only the arguments whose exact value matters to nothing are simplified."""
-        node = self._nodes[i]
+        node = self.nodes[i]
         simplified: Iterable[int] = ()
         if node.op == "COND":
             simplified = node.args[1:]
-        elif node.op in EXTREMUM_OF and all(self._sure[j] for j in node.args):
+        elif node.op in _EXTREMA and all(self._sure[j] for j in node.args):
             simplified = node.args
-        operands = [self._piece(self._exprs[j]) if j in simplified else self._composed[j] for j in node.args]
+        operands = [self._piece(self.exprs[j]) if j in simplified else self._composed[j] for j in node.args]
         if node.op == "COND":
             operands[0] = self._composed[node.args[0]]
-        piece = write_node(node, operands, self._names)
+        piece = write_node(node, operands, self.names)
         return piece if piece.size <= self._composed[i].size else self._composed[i]
 
     def _is_constant(self, expr: Expr) -> bool:
@@ -225,7 +220,7 @@ class Algebra:
         return bool(symbols) and symbols <= self._constants
 
     def _value(self, coefficient: Expr) -> float:
-        values = {symbol: sympy.Float(self._meaning[symbol].value) for symbol in coefficient.free_symbols}
+        values = {symbol: sympy.Float(self.meaning[symbol].value) for symbol in coefficient.free_symbols}
         value = coefficient.xreplace(values)
         if not value.is_real:
             raise _NoReal
@@ -320,54 +315,6 @@ class Algebra:
             return piece
         lone = not below and (not above or above == [scale])
         return write_number(int(number.p)) if number.is_Integer and lone else write("NEG", piece)
-
-    # ---- sympy -------------------------------------------------------------------------------------------------------
-
-    def expression(self) -> Expr:
-        """The expression over symbols with the columns' names, atoms spelled out."""
-        return self._spell(self._best[0], {})
-
-    def _spell(self, expr: Expr, done: dict[Expr, Expr]) -> Expr:
-        for symbol in expr.free_symbols:
-            if symbol not in done:
-                meaning = self._meaning[symbol]
-                if isinstance(meaning, Node):
-                    named = meaning.op == COLUMN
-                    value = sympy.Symbol(self._names[meaning.value]) if named else sympy.Float(meaning.value)
-                else:
-                    value = self._spell_atom(meaning, done) if isinstance(meaning, int) else self._spell(meaning, done)
-                done[symbol] = value
-        return expr.xreplace({symbol: done[symbol] for symbol in expr.free_symbols})
-
-    def _spell_atom(self, i: int, done: dict[Expr, Expr]) -> Expr:
-        node = self._nodes[i]
-        operands = [self._spell(self._exprs[j], done) for j in node.args]
-        if node.op in EXTREMUM_OF:
-            return EXTREMUM_OF[node.op](*operands, evaluate=False)
-        if node.op in RELATION_OF and not any(operand.has(*_NO_OPERAND) for operand in operands):
-            return sympy.Piecewise((1, RELATION_OF[node.op](*operands, evaluate=False)), (0, True), evaluate=False)
-        if node.op == "COND" and (truth := self._truth(node.args[0], operands[0])) is not None:
-            return sympy.Piecewise((operands[1], truth), (operands[2], True), evaluate=False)
-        functions = [sympy.Symbol(name) for name in node.value] if isinstance(node.value, tuple) else []
-        return sympy.Function(node.value if node.op == CALL else node.op)(*functions, *operands)
-
-    def _truth(self, i: int, condition: Expr) -> Expr | None:
-        """That node ``i``, spelled ``condition``, is not 0; None where sympy would take it apart."""
-        node = self._nodes[i]
-        if node.op in RELATION_OF and isinstance(condition, sympy.Piecewise):
-            return condition.args[0].args[1]
-        return None if condition.has(*_NO_OPERAND) else sympy.Ne(condition, 0, evaluate=False)
-
-
-def latex(expr: Expr) -> str:
-    """LaTeX of an expression over columns; names that are no identifiers are set as text."""
-    escape = str.maketrans({c: "\\" + c for c in "#$%&_{}"} | {"\\": r"\backslash ", "~": r"\sim ", "^": r"\wedge "})
-    names = {
-        symbol: rf"\text{{{symbol.name.translate(escape)}}}"
-        for symbol in expr.free_symbols
-        if not symbol.name.isidentifier()
-    }
-    return str(sympy.latex(expr, symbol_names=names))
 
 
 def _times(left: Piece, right: Piece) -> Piece:

@@ -14,7 +14,6 @@ from nssr import executor, primitives
 
 SEED = 777
 EXAMPLES = 10
-DRAWS = 2  # of each task, with other inputs
 ATTEMPTS = 50
 
 Draw = Callable[[random.Random], Any]
@@ -50,7 +49,7 @@ def curriculum_tasks(state: dict[str, Any]) -> list[dict[str, Any]]:
         if primitive.rule in (primitives.ITERATION, primitives.ZERO) or primitive.arity < 1:
             continue
         target = _target(i)
-        for draw in _domains(primitive.rule) * DRAWS:
+        for draw in _domains(primitive.rule):
             tasks += _pair(state, rng, primitive.name, target, primitive.arity, draw)
     for outer, inner in _SEQUENTIAL:
         if outer in ids and inner in ids:
@@ -107,7 +106,7 @@ def _composed(
         for slot in ("primary_id", "secondary_id", "tertiary_id")
     )
     tasks = []
-    for draw in ([_BITS, _TRUTH] if bits else [_INTEGERS, _REALS]) * DRAWS:
+    for draw in ([_BITS, _TRUTH] if bits else [_INTEGERS, _REALS]):
         tasks += _pair(state, rng, name, target, n_columns, draw)
     return tasks
 

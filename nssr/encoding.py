@@ -193,9 +193,8 @@ def _choose(y: np.ndarray, seq_len: int, generator: np.random.Generator | None) 
         by_output = np.argsort(y, axis=1, kind="stable")
         if generator is None:
             return np.sort(by_output[:, np.round(np.linspace(0, n - 1, seq_len)).astype(np.int64)], axis=1)
-        edges = np.linspace(0, n, seq_len + 1)
-        drawn = (edges[:-1] + generator.random((tasks, seq_len)) * np.diff(edges)).astype(np.int64)
-        chosen = np.take_along_axis(by_output, np.minimum(drawn, n - 1), axis=1)
+        edges = np.linspace(0, n, seq_len + 1).astype(np.int64)  # whole numbers, so no example is drawn twice
+        chosen = np.take_along_axis(by_output, generator.integers(edges[:-1], edges[1:], (tasks, seq_len)), axis=1)
     return chosen if generator is None else generator.permuted(chosen, axis=1)
 
 

@@ -118,20 +118,24 @@ class Formula:
         return tuple(sorted(self._piece.columns))
 
     def sympy(self) -> Any:
-        """The formula as a sympy expression over ``Symbol(name)`` of the columns.
+        """The formula as a sympy expression over ``Symbol(name)`` of the columns; see :mod:`nssr.symbolic`.
 
-        Comparisons and COND become ``Piecewise``; bits, loops and functions kept by name become undefined functions.
         Raises ``ValueError`` for formulas of more than ``ALGEBRA_LIMIT`` nodes.
         """
-        if self._algebra is None:
-            raise ValueError(f"the formula has more than {ALGEBRA_LIMIT} nodes, too many for algebra; print its text")
-        return self._algebra.expression()
+        from nssr import symbolic
+
+        return symbolic.expression(self._required_algebra())
 
     def latex(self) -> str:
         """The formula in LaTeX. Raises ``ValueError`` as :meth:`sympy` does."""
-        from nssr.algebra import latex
+        from nssr import symbolic
 
-        return latex(self.sympy())
+        return symbolic.latex(self._required_algebra())
+
+    def _required_algebra(self) -> Algebra:
+        if self._algebra is None:
+            raise ValueError(f"the formula has more than {ALGEBRA_LIMIT} nodes, too many for algebra; print its text")
+        return self._algebra
 
     @cached_property
     def _algebra(self) -> Algebra | None:

@@ -21,7 +21,7 @@ from nssr import engine, executor, registry
 from nssr.curriculum import curriculum_tasks, library_tasks
 from nssr.formula import Formula
 from nssr.screening import Counters, Examples, Found, split
-from nssr.search import _describe_candidate, find, format_examples
+from nssr.search import _describe_candidate, find, format_examples, preference
 from nssr.simplify import Composition, _function_args, simplify
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ CONFIG: dict[str, Any] = {
     "checkpoint_dir": "checkpoints",
 }
 
-SMALL_CONFIG: dict[str, Any] = {**CONFIG, "n_recursions": 2, "T": 1, "n_sup": 2, "dropout": 0.0, "lr": 2e-3}
+SMALL_CONFIG: dict[str, Any] = {**CONFIG, "n_recursions": 2, "T": 1, "n_sup": 1, "dropout": 0.0, "lr": 2e-3}
 """What `main` uses without a GPU: the same weights, less recursion. See docs/decisions.md for what was measured."""
 
 TARGETS: list[tuple[str, list[tuple[list[int], int]]]] = [
@@ -53,7 +53,9 @@ TARGETS: list[tuple[str, list[tuple[list[int], int]]]] = [
     ("XOR", [([a, b], (a | b) & ~(a & b)) for a in (0, 1) for b in (0, 1)]),
 ]
 
-PRETRAIN_EPOCHS = 20
+PRETRAIN_EPOCHS = 80
+"""Supervised passes over the curriculum before the first search; documented as 20 epochs of up to 16 passes each."""
+
 REPLAY_EXAMPLES = 32
 VERIFY_ROUNDS = 3
 COUNTEREXAMPLES = 64
@@ -148,7 +150,7 @@ def pretrain(
     model: TRM,
     optimizer: torch.optim.Optimizer,
     *,
-    epochs: int = PRETRAIN_EPOCHS,
+    epochs: int | None = None,
     progress: Progress | None = None,
     doing: str = "training on the curriculum",
 ) -> list[float]:
@@ -157,6 +159,7 @@ def pretrain(
 
     _init_replay_buffer(state)
     tasks, config = state["replay_buffer"], state.get("config", CONFIG)
+    epochs = max(PRETRAIN_EPOCHS // config["n_sup"], 20) if epochs is None else epochs
     batches = -(-len(tasks) // 256)
     state["trained"] = True
     return train_on_replay(
@@ -209,8 +212,6 @@ def learn_task(
     ``whole`` is all the data when ``examples`` are a sample of it; ``rows`` gives examples by row number. A discovery that
     fails on rows outside the sample is searched for again with some of them added.
     """
-    from nssr.optimizer import grow
-
     examples = plain_examples(examples)
     known = _known_function(state, name, examples)
     if known is not None:
@@ -245,6 +246,8 @@ def learn_task(
         )
         lesson.r2 = executor.r_squared(state, lesson.func_id, shown)
         if model is not None:
+            from nssr.optimizer import grow
+
             optimizer = grow(model, optimizer, registry.vocab_size(state), ema=state.get("ema"))
             pretrain(state, model, optimizer, epochs=num_epochs, progress=progress, doing="training on all that is known")
     else:
@@ -385,13 +388,14 @@ def _best_trade(state: dict[str, Any], near: list[Found], examples: Examples) ->
     width, n = len(examples[0][0]), len(examples)
     nonzero = [c for c in range(width) if all(inputs[c] != 0 for inputs, _ in examples)]
 
-    def cost(found: Found) -> float:
+    def cost(found: Found) -> tuple[float, Any]:
         c = found.candidate
         composition = _composition_of(state, c, width)
         formula = Formula.from_composition(
             state, composition, width, constants=c["constants"], const_mode=c["const_mode"], nonzero=nonzero
         )
-        return n * math.log(max(1 - found.r2, 1e-15)) + 2 * math.log(n) * formula.size
+        bits = n * math.log(max(1 - found.r2, 1e-15)) + 2 * math.log(n) * formula.size
+        return round(bits, 6), preference(state, found)  # many compositions are one formula
 
     return min(near, key=cost)
 

@@ -315,6 +315,9 @@ def predict_slots(
         raise ValueError(f"n_carries ({n_carries}) and steps ({steps}) must be at least 1")
     batch, length, _ = x.shape
     tasks = x.to(model.device, torch.float32).repeat(n_carries, 1, 1)
+    n_rows = len(tasks)
+    if model.is_compiled:  # few batch sizes, so that few graphs are compiled
+        tasks = F.pad(tasks, (0, 0, 0, 0, 0, max(2, 1 << (n_rows - 1).bit_length()) - n_rows))
     generator = torch.Generator().manual_seed(0) if generator is None else generator
     was_training = model.training
     model.eval()
@@ -324,26 +327,29 @@ def predict_slots(
             carry = fresh_carry(len(tasks), length, model.d_model, device=model.device)
             for _ in range(steps):
                 if noise and n_carries > 1:
-                    carry.y, carry.z = (_disturbed(state, batch, noise, generator) for state in (carry.y, carry.z))
+                    carry.y, carry.z = (
+                        _disturbed(state, batch, n_rows, noise, generator) for state in (carry.y, carry.z)
+                    )
                 mark_step(model.device)
                 carry, outputs = model(carry, tasks)
-            return _averaged(outputs, n_carries)
+            return _averaged({name: value[:n_rows] for name, value in outputs.items()}, n_carries)
     finally:
         model.train(was_training)
 
 
-def _disturbed(state: Tensor, n_quiet: int, noise: float, generator: torch.Generator) -> Tensor:
-    """``state`` with noise on every row but the first ``n_quiet``."""
-    noisy = state[n_quiet:]
-    drawn = torch.randn(noisy.shape, generator=generator).to(state.device)
-    return torch.cat([state[:n_quiet], noisy + noise * drawn])
+def _disturbed(state: Tensor, start: int, stop: int, noise: float, generator: torch.Generator) -> Tensor:
+    """``state`` with noise on its rows from ``start`` to ``stop``."""
+    drawn = torch.randn((stop - start, *state.shape[1:]), generator=generator).to(state.device)
+    return torch.cat([state[:start], state[start:stop] + noise * drawn, state[stop:]])
 
 
 def _averaged(outputs: dict[str, Tensor], n_carries: int) -> SlotPredictions:
+    shape = (n_carries, len(outputs["halt_logits"]) // n_carries)
+
     def mean(name: str) -> np.ndarray:
-        log_p = outputs[f"{name}_logits"].float().log_softmax(dim=-1).unflatten(0, (n_carries, -1))
+        log_p = outputs[f"{name}_logits"].float().log_softmax(dim=-1).unflatten(0, shape)
         return (log_p.logsumexp(dim=0) - np.log(n_carries)).cpu().numpy()
 
-    halt = outputs["halt_logits"].float().squeeze(-1).sigmoid().unflatten(0, (n_carries, -1)).mean(dim=0)
+    halt = outputs["halt_logits"].float().squeeze(-1).sigmoid().unflatten(0, shape).mean(dim=0)
     slots = {name: mean(name) for name in (*FUNCTION_HEADS, "composition")}
     return SlotPredictions(**slots, halt=halt.cpu().numpy())

@@ -77,6 +77,8 @@ def _template(op: str) -> tuple[str, int, dict[int, int], int]:
 
 def write(op: str, *operands: Piece) -> Piece:
     """The text of one primitive over the texts of its operands."""
+    if op == "ADD" and operands[1].size == 1 and operands[1].text.startswith("-"):  # a negative number
+        op, operands = "SUB", (operands[0], Piece(operands[1].text[1:], ATOM, 1, frozenset()))
     text, binding, least, tokens = _template(op)
     shown = [p.text if p.binding >= least.get(i, LOOSEST) else f"({p.text})" for i, p in enumerate(operands)]
     return _piece(text.format(*shown), binding, tokens, operands)

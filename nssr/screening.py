@@ -86,6 +86,8 @@ class Screen:
         self.sample = self._rows(_spread(train, FIT_ROWS))
         self.y = np.array([float(output) for _, output in examples])
         self.fits = fits_allowed(self.y)
+        self._checks = engine.Bench(self.table, self.train, n_threads=n_threads)
+        self._fits = engine.Bench(self.table, self.sample, n_threads=n_threads)
         self.near: list[Found] = []
         self.best_r2 = -math.inf
         self.counters = Counters()
@@ -106,9 +108,8 @@ class Screen:
         """The candidates among ``records`` (CANDIDATE array) that hold on every row."""
         if not len(records):
             return []
-        batch = self.batch(records)
         self.counters.checked += len(records)
-        verdict = engine.validate(batch, self.train, n_threads=self.n_threads)
+        verdict = self._checks.validate(records)
         alive = np.flatnonzero(verdict != engine.FAIL)
         if not len(alive):
             return []
@@ -131,21 +132,19 @@ class Screen:
         """The candidates that constants turn into exact ones; the best of the others are kept in ``near``."""
         if not len(records) or not self.fits:
             return []
-        batch = self.batch(records)
-        # Where the fit is not exact, the hold-out judges it; so constants never see the rows kept back.
-        values, status = engine.predict(batch, self.sample, n_threads=self.n_threads)
         from nssr.engine import fitting
 
         target = self.sample.target
         assert target is not None
         promising: dict[int, list[str]] = {}
-        for fit in self.fits:
-            r2, _, _ = fitting.fit_rows(values, target, fit)
-            r2[status != 0] = -np.inf
-            if len(r2):
+        # Constants never see the rows kept back, which judge the fits that are not exact.
+        for start, values, status in self._fits.predictions(records):
+            for fit in self.fits:
+                r2, _, _ = fitting.fit_rows(values, target, fit)
+                r2[status != 0] = -np.inf
                 self.best_r2 = max(self.best_r2, float(r2.max()))
-            for i in np.flatnonzero(r2 > R2_NEAR):
-                promising.setdefault(int(i), []).append(fit)
+                for i in np.flatnonzero(r2 > R2_NEAR):
+                    promising.setdefault(start + int(i), []).append(fit)
         found = []
         for i in promising:
             for fit in promising[i]:

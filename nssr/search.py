@@ -32,7 +32,7 @@ log = logging.getLogger("nssr.search")
 
 COMP_TYPES = ["none", "sequential", "nested", "parallel"]
 
-BATCH = 32768
+BATCH = 8192
 FIRST_STEP_CANDIDATES = 200_000
 MAX_CANDIDATES = 24_000_000
 """Most candidates of one search; columns beyond what this allows are left out, least relevant first."""
@@ -181,7 +181,7 @@ def find(
         if progress is not None:
             progress(step + 1, max_steps, screen.counters)
         if found:
-            best = min(found, key=lambda f: _preference(state, f))
+            best = _tidy(table, min(found, key=lambda f: preference(state, f)))
             return Outcome(best, best.r2, not len(pending), screen.counters, len(relevance) - width)
         if not len(pending):
             break
@@ -189,7 +189,7 @@ def find(
     _log_near_misses(state, [f.candidate for f in near], examples)
     outcome = Outcome(None, screen.best_r2, not len(pending), screen.counters, len(relevance) - width)
     if near:
-        outcome.found = choose(near) if choose else min(near, key=lambda f: (_preference(state, f), -f.r2))
+        outcome.found = _tidy(table, choose(near) if choose else min(near, key=lambda f: (preference(state, f), -f.r2)))
         outcome.r2 = outcome.found.r2
     return outcome
 
@@ -198,8 +198,9 @@ def _run(screen: Screen, slots: npt.NDArray[Any], columns: Sequence[int]) -> lis
     """Checks every candidate of the choices; what is exact, with or without constants."""
     found: list[Found] = []
     source = engine.Enumerator(slots, screen.table.arity, screen.table.commutative, columns)
+    buffer = np.empty(BATCH, dtype=engine.CANDIDATE)
     while not source.exhausted:
-        records = source.fill(BATCH)
+        records = source.fill(BATCH, buffer)
         found += screen.exact(records)
         if not found:
             found += screen.fitted(records)
@@ -208,13 +209,31 @@ def _run(screen: Screen, slots: npt.NDArray[Any], columns: Sequence[int]) -> lis
     return found
 
 
-def _preference(state: Mapping[str, Any], f: Found) -> tuple[int, int, int, int]:
-    """Simplest first: documented score, then nodes of the expression (CONST adds none), then layers, then columns."""
+def preference(state: Mapping[str, Any], f: Found) -> tuple[int, int, int, int, int]:
+    """Simplest first: documented score, then nodes of the expression (CONST adds none), then layers, then columns; of
+    what is left, columns in their own order."""
     c = f.candidate
     routes = [i for route in (c["routing"] if c["comp_type"] == "parallel" else [c["routing"]]) for i in route]
     parts = [state["metadata"][c[k]] for k in ("primary_id", "secondary_id", "tertiary_id") if c[k] is not None]
     nodes = len(routes) + sum(entry["name"] != "CONST" for entry in parts)
-    return complexity_score(c), nodes, sum(entry["layer"] for entry in parts), len(set(routes))
+    inversions = sum(a > b for place, a in enumerate(routes) for b in routes[place:])
+    return complexity_score(c), nodes, sum(entry["layer"] for entry in parts), len(set(routes)), inversions
+
+
+def _tidy(table: engine.FunctionTable, found: Found) -> Found:
+    """The candidate with the operands of commutative functions in the order of the columns."""
+    c = found.candidate
+    if c["comp_type"] == "parallel":
+        first, second = c["routing"]
+        c["routing"] = (_in_order(table, c["primary_id"], first), _in_order(table, c["secondary_id"], second))
+    elif c["comp_type"] in ("none", "nested", "sequential"):
+        reader = c["secondary_id"] if c["comp_type"] == "sequential" else c["primary_id"]
+        c["routing"] = _in_order(table, reader, c["routing"])
+    return found
+
+
+def _in_order(table: engine.FunctionTable, func_id: int, route: Sequence[int]) -> list[int]:
+    return sorted(route) if len(route) == 2 and table.commutative[func_id] else list(route)
 
 
 def _log_trm_step(

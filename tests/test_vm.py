@@ -614,7 +614,7 @@ def test_buffers() -> None:
     assert evaluate(batch, _vm.Dataset([np.array([4])]))[0] == [[5]]
     assert len(_vm.ProgramBatch(b"", b"", "")) == 0
     code, programs = asm.arrays()
-    for bad in ((code.tobytes()[:-1], programs), (code, programs.tobytes() + b"x"), (np.repeat(code, 2)[::2], programs), (5, programs)):
+    for bad in ((code.tobytes()[:-1], programs), (code, programs.tobytes() + b"x"), (np.repeat(code, 4)[::2], programs), (5, programs)):
         with pytest.raises(ValueError):
             _vm.ProgramBatch(*bad, "i")
     for lanes in ("x", "i" * 60_000):

@@ -1,7 +1,8 @@
 // Verification: everything the runners rely on is checked here, once per instruction.
 //
-// The caller's bytes are copied first and read from the copy, so that nobody can change them between check and use.
-// What passes is written to a second array, with unused fields cleared and the two private bits of `op` set.
+// The caller's bytes are copied first and checked in the copy, so that nobody can change them between check and use.
+// Loops get private bits in `op`. Programs may share code, so bits that are already there are left alone; that none came
+// from outside is seen before.
 #include <cstring>
 #include <stdexcept>
 #include <utility>
@@ -13,8 +14,8 @@ namespace {
 
 class Verifier {
 public:
-    Verifier(const Instruction* raw, std::size_t n_raw, Instruction* out, const std::string& lanes)
-        : raw_(raw), out_(out), n_raw_(n_raw), lanes_(lanes.data()), n_columns_(static_cast<unsigned>(lanes.size())) {}
+    Verifier(Instruction* code, std::size_t n_code, const std::string& lanes)
+        : code_(code), n_code_(n_code), lanes_(lanes.data()), n_columns_(static_cast<unsigned>(lanes.size())) {}
 
     void program(std::size_t index, Program& p) {
         program_ = index;
@@ -23,7 +24,7 @@ public:
         n_temps_ = p.n_temps;
         needs_masks_ = false;
         if (p.flags & ~kPublicFlags) fail("has unknown flags");
-        if (p.start > n_raw_ || p.length > n_raw_ - p.start) fail("reaches past the end of the code");
+        if (p.start > n_code_ || p.length > n_code_ - p.start) fail("reaches past the end of the code");
         if (p.n_temps > kMaxTemps) fail("has more than " + std::to_string(kMaxTemps) + " temporaries");
         if (p.n_temps + n_columns_ > kMaxRegisters) fail("has more registers than 16 bits can number");
         if (temps_.size() < p.n_temps) temps_.resize(p.n_temps);
@@ -52,8 +53,7 @@ private:
         std::string text = "program " + std::to_string(program_);
         if (instruction_ != kNoInstruction) {
             text += ", instruction " + std::to_string(instruction_ - start_);
-            const unsigned op = raw_[instruction_].op;
-            if (op < 256 && kOps.op[op].name) text += std::string(" (") + kOps.op[op].name + ")";
+            if (const char* name = kOps.op[code_[instruction_].op & 255].name) text += std::string(" (") + name + ")";
             text += ":";
         }
         throw std::invalid_argument(text + " " + what);
@@ -87,10 +87,9 @@ private:
     void block(std::size_t begin, std::size_t end, unsigned depth) {
         for (std::size_t i = begin; i < end; ++i) {
             instruction_ = i;
-            const Instruction& ins = raw_[i];
-            if (ins.op > 255 || kOps.op[ins.op].kind == Kind::Unknown)
-                fail("has the unknown op " + std::to_string(ins.op));
-            const OpInfo& info = kOps.op[ins.op];
+            const Instruction& ins = code_[i];
+            const OpInfo& info = kOps.op[ins.op & 255];
+            if (info.kind == Kind::Unknown) fail("has the unknown op " + std::to_string(ins.op));
             if (info.n_operands > 0) read(ins.a, info.operands[0], "operand a");
             if (info.n_operands > 1) read(ins.b, info.operands[1], "operand b");
             if (info.n_operands > 2) read(ins.c, info.operands[2], "operand c");
@@ -103,13 +102,11 @@ private:
                 }
             }
             write(ins.dst, info.result, depth, "dst");
-            Instruction& out = out_[i];
-            out = Instruction{ins.op, ins.dst, ins.a, ins.b, ins.c, 0, 0, 0, ins.n1, ins.n2};
         }
     }
 
     void loop(std::size_t i, std::size_t end, unsigned depth, const OpInfo& info) {
-        const Instruction& ins = raw_[i];
+        Instruction& ins = code_[i];
         const bool accum = info.kind == Kind::Accum, conditional = info.kind != Kind::Loop;
         const std::size_t n1 = conditional ? ins.n1 : 0, n2 = ins.n2;
         if (n1 + n2 > end - i - 1) fail("has a body that reaches past its end");
@@ -130,22 +127,19 @@ private:
             block(from, to, depth + 1);
             instruction_ = i;
         };
-        std::uint16_t op = ins.op;
         if (conditional) {
             section(i + 1, i + 1 + n1);
-            if (read(ins.d, "condition d") == 'f') op |= kConditionIsF64;
+            if (read(ins.d, "condition d") == 'f') ins.op |= kConditionIsF64;
         }
         section(i + 1 + n1, i + 1 + n1 + n2);
         read(ins.e, state_lane, "body result e");
         open_[depth + 1] = 0;
         if (accum) temps_[ins.dst - n_columns_].scope = open_[depth];
-        if (depth == 0 && n_loops_ - loops_before > 1) op |= kCountsFuel;
-        out_[i] = Instruction{op, ins.dst, ins.a, ins.b, ins.c, ins.d, ins.e, ins.f, static_cast<std::uint32_t>(n1), ins.n2};
+        if (depth == 0 && n_loops_ - loops_before > 1) ins.op |= kCountsFuel;
     }
 
-    const Instruction* raw_;
-    Instruction* out_;
-    std::size_t n_raw_;
+    Instruction* code_;
+    std::size_t n_code_;
     const char* lanes_;
     unsigned n_columns_;
 
@@ -176,13 +170,16 @@ ProgramBatch::ProgramBatch(const void* code, std::size_t code_bytes, const void*
 
     n_instructions_ = code_bytes / sizeof(Instruction);
     if (n_instructions_ > 0xFFFFFFFFu) throw std::invalid_argument("code has more than 2**32 - 1 instructions");
-    std::unique_ptr<Instruction[]> raw(new Instruction[n_instructions_]);
-    if (code_bytes) std::memcpy(raw.get(), code, code_bytes);
     code_.reset(new Instruction[n_instructions_]);
+    if (code_bytes) std::memcpy(code_.get(), code, code_bytes);
+    for (std::size_t i = 0; i < n_instructions_; ++i)
+        if (code_[i].op > 255)
+            throw std::invalid_argument("instruction " + std::to_string(i) + " of the code has the unknown op " +
+                                        std::to_string(code_[i].op));
     programs_.resize(program_bytes / sizeof(Program));
     if (program_bytes) std::memcpy(programs_.data(), programs, program_bytes);
 
-    Verifier verifier(raw.get(), n_instructions_, code_.get(), lanes_);
+    Verifier verifier(code_.get(), n_instructions_, lanes_);
     for (std::size_t i = 0; i < programs_.size(); ++i) {
         verifier.program(i, programs_[i]);
         if (programs_[i].n_temps > max_temps_) max_temps_ = programs_[i].n_temps;

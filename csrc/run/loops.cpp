@@ -25,10 +25,13 @@ const Instruction* TapeRunner::loop(const Instruction& ins, const OpInfo& info, 
     std::int64_t* counter = accum ? reinterpret_cast<std::int64_t*>(at(ins.dst)) : nullptr;
     std::uint64_t* state_unsure = unsure_of_temp(state);
 
-    // Rows of which `bits` says that the loop cannot go on for them are finally unsure.
     Words active, bits;
-    const auto settle = [&] {
-        for (std::size_t w = 0; w < words_; ++w) final_[w] |= active[w] & bits[w];
+    // Rows for which the register is unsure are finally unsure: the loop cannot go on for them.
+    const auto settle = [&](unsigned reg) {
+        if (!clean_) {
+            load_unsure(reg, bits);
+            for (std::size_t w = 0; w < words_; ++w) final_[w] |= active[w] & bits[w];
+        }
         return leave_stopped(active);
     };
     const auto fail = [&] {
@@ -42,19 +45,15 @@ const Instruction* TapeRunner::loop(const Instruction& ins, const OpInfo& info, 
     };
 
     std::copy_n(outer, words_, active);
-    leave_stopped(active);
-    load_unsure(ins.a, bits);
-    settle();
+    settle(ins.a);
     kernels_.above(count, LIMIT_MAX_ITERATIONS, n, bits);
-    fail();
+    bool running = fail();
 
     std::copy_n(at(ins.b), n * 8, at(state));
-    load_unsure(ins.b, bits);
-    std::copy_n(bits, words_, state_unsure);
-    if (accum) {
-        std::copy_n(at(ins.c), n * 8, at(ins.dst));
-        load_unsure(ins.c, bits);
-        std::copy_n(bits, words_, unsure_of_temp(ins.dst));
+    if (accum) std::copy_n(at(ins.c), n * 8, at(ins.dst));
+    if (!clean_) {
+        load_unsure(ins.b, state_unsure);
+        if (accum) load_unsure(ins.c, unsure_of_temp(ins.dst));
     }
 
     // Up to the smallest count, no row's count runs out.
@@ -62,12 +61,12 @@ const Instruction* TapeRunner::loop(const Instruction& ins, const OpInfo& info, 
     for (std::size_t i = 0; i < rows_; ++i)
         if (active[i / 64] >> i % 64 & 1) smallest = std::min(smallest, count[i]);
 
-    const bool outermost = ins.op & kCountsFuel;
+    // The bit alone would not do: code may be shared with a program for which this loop is the outermost one.
+    const bool outermost = (ins.op & kCountsFuel) && !counts_fuel_;
     if (outermost) {
         std::fill_n(workspace_.fuel, n, 0);
         counts_fuel_ = true;
     }
-    bool running = leave_stopped(active);
     for (std::int64_t done = 0; running; ++done) {
         if (done >= smallest) {
             kernels_.above(count, done, n, bits);
@@ -76,9 +75,7 @@ const Instruction* TapeRunner::loop(const Instruction& ins, const OpInfo& info, 
         control_.tick(n);
         if (conditional) {
             section(condition, body, active);
-            if (!leave_stopped(active)) break;
-            load_unsure(ins.d, bits);
-            if (!settle()) break;
+            if (!settle(ins.d)) break;
             (ins.op & kConditionIsF64 ? kernels_.nonzero_f64 : kernels_.nonzero_i64)(at(ins.d), n, bits);
             if (!keep()) break;
         }
@@ -88,19 +85,23 @@ const Instruction* TapeRunner::loop(const Instruction& ins, const OpInfo& info, 
             if (!fail()) break;
         }
         section(body, end, active);
-        if (!leave_stopped(active)) break;
-        load_unsure(ins.e, bits);
-        if (!(running = settle())) break;
+        if (!settle(ins.e)) break;
         if (ins.e != state) kernels_.blend(at(state), at(ins.e), n, active);
-        for (std::size_t w = 0; w < words_; ++w) state_unsure[w] &= ~active[w];
+        if (!clean_)
+            for (std::size_t w = 0; w < words_; ++w) state_unsure[w] &= ~active[w];
         if (accum) kernels_.bump(counter, n, active);
     }
     if (outermost) counts_fuel_ = false;
 
     if (accum) {  // a counter that passed the end of i64 is now less than where it began
         kernels_.less(counter, reinterpret_cast<const std::int64_t*>(at(ins.c)), n, bits);
-        std::uint64_t* counter_unsure = unsure_of_temp(ins.dst);
-        for (std::size_t w = 0; w < words_; ++w) counter_unsure[w] |= bits[w];
+        std::uint64_t any = 0;
+        for (std::size_t w = 0; w < words_; ++w) any |= bits[w];
+        if (any) {
+            soil();
+            std::uint64_t* counter_unsure = unsure_of_temp(ins.dst);
+            for (std::size_t w = 0; w < words_; ++w) counter_unsure[w] |= bits[w];
+        }
     }
     return end;
 }

@@ -52,10 +52,21 @@ void TapeRunner::run_masked(const Program& program, const Instruction* code) {
         result_ = nullptr;
         return;
     }
+    clean_ = !unsure_columns_;
+    counts_fuel_ = false;
+    n_temps_ = program.n_temps;
     section(code, code + program.length, valid_);
-    Words last;
-    load_unsure(program.result, last);
+    Words last{};
+    if (!clean_) load_unsure(program.result, last);
     for (std::size_t w = 0; w < words_; ++w) unsure_[w] = (final_[w] | last[w]) & valid_[w] & ~error_[w];
+}
+
+// The first unsure row: from here on the words count, and so far there was none.
+void TapeRunner::soil() {
+    if (!clean_) return;
+    clean_ = false;
+    for (unsigned t = 0; t < n_temps_; ++t)
+        for (std::size_t w = 0; w < words_; ++w) workspace_.unsure(t)[w] = 0;
 }
 
 void TapeRunner::load_unsure(unsigned reg, std::uint64_t* out) {
@@ -94,6 +105,8 @@ void TapeRunner::step(const Instruction& ins, const OpInfo& info, const std::uin
         return;
     }
     const bool fresh = kernels_.op[ins.op](frame_, ins);
+    if (clean_ && !fresh) return;
+    if (fresh) soil();
     if (info.kind == Kind::Constant) {
         for (std::size_t w = 0; w < words_; ++w) out[w] = 0;
         return;

@@ -55,6 +55,7 @@ private:
     void section(const Instruction* ins, const Instruction* end, const std::uint64_t* active);
     void step(const Instruction& ins, const OpInfo& info, const std::uint64_t* active);
     const Instruction* loop(const Instruction& ins, const OpInfo& info, const std::uint64_t* active);
+    void soil();
     bool leave_stopped(std::uint64_t* active);
 
     const Kernels& kernels_;
@@ -66,6 +67,9 @@ private:
     bool unsure_columns_ = false;  // some column has unsure rows in this block
     bool counts_fuel_ = false;
     bool masked_ = false;
+    // While no register has an unsure row, the registers' unsure words are neither written nor read.
+    bool clean_ = false;
+    unsigned n_temps_ = 0;
     const char* result_ = nullptr;
     Words valid_, error_, final_, unsure_, fresh_;
 };

@@ -14,7 +14,7 @@ from several threads at once on shared batches and data.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -27,7 +27,7 @@ from nssr.engine.candidates import CANDIDATE, SLOTS, Enumerator, deduplicate, pa
 from nssr.engine.functions import FunctionTable
 
 __all__ = [
-    "CANDIDATE", "FAIL", "PASS", "SLOTS", "UNSURE", "Dataset", "Enumerator", "Evaluation", "FunctionTable", "ProgramBatch",
+    "CANDIDATE", "Bench", "FAIL", "PASS", "SLOTS", "UNSURE", "Dataset", "Enumerator", "Evaluation", "FunctionTable", "ProgramBatch",
     "Scores", "candidates", "deduplicate", "evaluate", "functions", "pack", "predict", "score", "set_target", "target",
     "targets", "unpack", "validate",
 ]  # fmt: skip
@@ -205,6 +205,50 @@ def validate(
 ) -> npt.NDArray[np.uint8]:
     """FAIL, PASS or UNSURE for each program. A program stops at the first row that certainly fails."""
     return _vm.validate(batch.vm, data.vm, rel_tol, abs_tol, n_threads)
+
+
+class Bench:
+    """Checks flat candidates against one data set, chunk by chunk, in memory that is used again and again.
+
+    Lowering, verification and the run of a thousand candidates fit into the cache; fresh memory for each batch would cost
+    more than all three. One thread at a time may use a Bench.
+    """
+
+    CHUNK = 1024
+
+    def __init__(self, table: FunctionTable, data: Dataset, *, n_threads: int = 1) -> None:
+        self.table, self.data, self.n_threads = table, data, n_threads
+        # Two threads need more at a time, or they spend it on waking each other.
+        self.chunk = self.CHUNK if n_threads == 1 else 8 * self.CHUNK
+        self._out = (np.empty(8 * self.chunk, lowering.INSTRUCTION), np.empty(self.chunk, lowering.PROGRAM))
+        self._values = np.empty((0, data.n_rows))
+
+    def _lowered(self, part: npt.NDArray[Any]) -> _vm.ProgramBatch:
+        code, programs = lowering.lower_candidates(self.table, part, self.data.lanes, out=self._out)
+        return _vm.ProgramBatch(code, programs, self.data.lanes)  # copies: the buffers are free again
+
+    def validate(self, records: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+        """FAIL, PASS or UNSURE for each of a CANDIDATE array."""
+        out = np.empty(len(records), dtype=np.uint8)
+        for start in range(0, len(records), self.chunk):
+            part = records[start : start + self.chunk]
+            out[start : start + len(part)] = _vm.validate(
+                self._lowered(part), self.data.vm, primitives.REL_TOL, primitives.ABS_TOL, self.n_threads
+            )
+        return out
+
+    def predictions(
+        self, records: npt.NDArray[Any]
+    ) -> Iterator[tuple[int, npt.NDArray[np.float64], npt.NDArray[np.uint8]]]:
+        """Chunk by chunk: place of the first candidate, values as `predict` gives them (valid until the next), status."""
+        if len(self._values) < min(len(records), self.chunk):
+            self._values = np.empty((self.chunk, self.data.n_rows))
+        for start in range(0, len(records), self.chunk):
+            part = records[start : start + self.chunk]
+            status = np.empty(len(part), dtype=np.uint8)
+            values = self._values[: len(part)]
+            _vm.predict(self._lowered(part), self.data.vm, values, status, n_threads=self.n_threads)
+            yield start, values, status
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,9 +88,12 @@ cdef class Enumerator:
         """How many of the choices have been gone through."""
         return self.position
 
-    def fill(self, int capacity):
-        """The next candidates, at most ``capacity``, as a CANDIDATE array."""
-        out = np.zeros(capacity, dtype=CANDIDATE)
+    def fill(self, int capacity, out=None):
+        """The next candidates, at most ``capacity``, as a CANDIDATE array: a view of ``out`` if it is given."""
+        if out is None:
+            out = np.empty(capacity, dtype=CANDIDATE)
+        else:
+            capacity = min(capacity, len(out))
         cdef Candidate[::1] view = out
         cdef Py_ssize_t n
         with nogil:
@@ -175,6 +178,7 @@ cdef class Enumerator:
             if self.symmetry and not self._canonical(s):
                 self.n_symmetric += 1
             else:
+                memset(&out[n], 0, sizeof(Candidate))
                 out[n].primary = s.primary
                 out[n].secondary = s.secondary
                 out[n].tertiary = s.tertiary

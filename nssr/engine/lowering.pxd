@@ -22,6 +22,7 @@ cdef enum:
     RAISES = 1
     UNSURE = 2
     TOO_LARGE = 3
+    WRONG_LANE = 4
     # rules
     R_BITWISE = 0
     R_ARITHMETIC = 1
@@ -57,6 +58,7 @@ cdef class Lowering:
     cdef bint share
     cdef bint no_memory
 
+    cdef void prepare(self, FunctionTable table, str lanes, bint share, Py_ssize_t expected)
     cdef void begin(self) noexcept nogil
     cdef void grow(self) noexcept nogil
     cdef int new_temp(self, int lane) noexcept nogil
@@ -71,6 +73,11 @@ cdef class Lowering:
     cdef int apply_constant(self, int register, int mode, double k, double k2) noexcept nogil
     cdef int body(self, int function, const int32_t* args, int n, int state, int lane, int depth, int* out) noexcept nogil
     cdef int loop(self, int opcode, const int32_t* args, int n, int depth, int* out) noexcept nogil
+    cdef int loop_with(
+        self, int opcode, const int32_t* args, int n, int depth, int start, int lane, int* out
+    ) noexcept nogil
     cdef void finish(self, int status, int register, int mode, double k, double k2, ProgramRecord* out) noexcept nogil
     cdef int candidate(self, Candidate* c, int* out) noexcept nogil
-    cdef object result(self, object programs)
+    cdef object result(self, object programs, object out=*)
+
+cdef Lowering borrow(FunctionTable table, str lanes, bint share, Py_ssize_t expected)

@@ -12,6 +12,8 @@ from libc.string cimport memcpy, memset
 
 import numpy as np
 
+cimport cython
+
 from nssr import primitives
 from nssr.engine.candidates cimport (
     LOOP_BINARY, LOOP_DIRECT, MAX_ROUTE, NESTED, NONE, PARALLEL, SEQUENTIAL, Candidate,
@@ -50,31 +52,48 @@ cdef int P_WHILE = primitives.BY_NAME["WHILE"].opcode
 cdef int P_ACCUM = primitives.BY_NAME["ACCUM"].opcode
 cdef int P_PI = primitives.BY_NAME["PI"].opcode
 
+cdef list _SPARE = []  # scratch of batches that are done: fresh memory costs more than lowering into it
+cdef Py_ssize_t MOST_SPARE = 4, LARGEST_SPARE = 1 << 20
+
+
+cdef Lowering borrow(FunctionTable table, str lanes, bint share, Py_ssize_t expected):
+    """A Lowering for these columns, with old scratch where there is some. ValueError for lanes that are none."""
+    if not lanes or set(lanes) - {"i", "f"}:
+        raise ValueError(f"lanes must be a string of 'i' and 'f', one per column, not {lanes!r}")
+    if len(lanes) + MAX_INSTRUCTIONS > 65535:
+        raise ValueError(f"{len(lanes)} columns are more than a program can name")
+    cdef Lowering work
+    try:
+        work = _SPARE.pop()
+    except IndexError:
+        work = Lowering()
+    work.prepare(table, lanes, share, expected)
+    return work
+
+
+@cython.final
 cdef class Lowering:
     """Scratch and output of one batch. Used by one thread at a time; the output arrays are copies."""
 
     def __cinit__(self):
-        self.code = NULL
-        self.lane = NULL
-        self.available = NULL
-        self.values = NULL
-
-    def __init__(self, FunctionTable table, str lanes, *, bint share=True, Py_ssize_t expected=1024):
-        cdef int i
-        if not lanes or set(lanes) - {"i", "f"}:
-            raise ValueError(f"lanes must be a string of 'i' and 'f', one per column, not {lanes!r}")
-        if len(lanes) + MAX_INSTRUCTIONS > 65535:
-            raise ValueError(f"{len(lanes)} columns are more than a program can name")
-        self.table = table
-        self.share = share
-        self.n_columns = <int>len(lanes)
-        self.capacity = expected + MAX_INSTRUCTIONS
+        self.capacity = 4 * MAX_INSTRUCTIONS
         self.code = <Instruction*>malloc(self.capacity * sizeof(Instruction))
         self.lane = <unsigned char*>malloc(65536)
         self.available = <int32_t*>malloc((MAX_INSTRUCTIONS + 8) * sizeof(int32_t))
         self.values = <int32_t*>malloc(MAX_VALUES * sizeof(int32_t))
         if not (self.code and self.lane and self.available and self.values):
             raise MemoryError("no memory to lower programs")
+
+    cdef void prepare(self, FunctionTable table, str lanes, bint share, Py_ssize_t expected):
+        cdef int i
+        self.table = table
+        self.share = share
+        self.no_memory = False
+        self.n_columns = <int>len(lanes)
+        self.n_code = 0
+        self.start = 0
+        while self.capacity < expected + MAX_INSTRUCTIONS and not self.no_memory:
+            self.grow()
         for i in range(self.n_columns):
             self.lane[i] = FLOAT if lanes[i] == "f" else INT
 
@@ -165,6 +184,8 @@ cdef class Lowering:
         """Lowers one operation on registers; the outcome, and in ``out`` the register of its value."""
         cdef int rule = RULE[opcode], arity = ARITY[opcode], i
         cdef int ints = 0, mixed = 0, a = 0, b = 0, c = 0
+        if rule == R_ITERATION and n < (3 if opcode == P_LOOP else 4 if opcode == P_WHILE else 5):
+            return RAISES
         if rule < 0 or rule == R_ITERATION:
             return UNSURE  # a loop whose function is a value, not a name
         if self.full():
@@ -190,8 +211,8 @@ cdef class Lowering:
                 return UNSURE if ints + mixed == arity else RAISES
             out[0] = self.binary(opcode, INT, INT, a, b, 0)
         elif rule == R_ARITHMETIC:
-            if mixed:
-                return UNSURE
+            if mixed and ints + mixed == arity:
+                return UNSURE  # int on some rows, where it may leave the range in which a float is exact
             if ints == arity:
                 out[0] = self.binary(opcode, INT, INT, a, b, 0)
             else:
@@ -321,45 +342,64 @@ cdef class Lowering:
         cdef Py_ssize_t begin = self.n_code
         cdef int mark = self.n_available
         cdef int status = self.call(function, args, n, depth, out)
-        if status == OK and lane >= 0 and self.lane[out[0]] != lane:
-            status = TOO_LARGE  # the type would depend on the count: the caller says unsure
-        elif status == RAISES or status == UNSURE:
-            # What the body computed before is kept out: the row ends here whatever it was, except
-            # that an inner loop could have run out of iterations, which is an error as well.
+        if status == OK and lane >= 0 and self.lane[out[0]] != lane and not (lane == MIXED and self.lane[out[0]] == FLOAT):
+            status = WRONG_LANE  # the type of the state depends on the count
+        elif status == RAISES:
             self.n_code = begin
             self.n_available = mark
-            self.emit(OP_RAISE if status == RAISES else OP_UNSURE, INT, 0, 0, 0, 0)
+            self.emit(OP_RAISE, INT, 0, 0, 0, 0)
+            out[0] = state
+            status = OK
+        elif status == UNSURE:
+            self.emit(OP_UNSURE, INT, 0, 0, 0, 0)  # after what the body did before: that may have raised
             out[0] = state
             status = OK
         self.n_available = mark
         return status
 
     cdef int loop(self, int opcode, const int32_t* args, int n, int depth, int* out) noexcept nogil:
-        cdef int status, lane, limit, state, register, condition = 0, counter = 0, op
+        """A loop whose state keeps its lane, or else one whose state is int on some rows and float on others."""
+        cdef Py_ssize_t begin = self.n_code
+        cdef int mark = self.n_available, temps = self.n_temps, state, lane, status
+        if opcode == P_LOOP:
+            if n != 3 and n != 4:
+                return UNSURE
+        elif n != (4 if opcode == P_WHILE else 5):
+            return UNSURE
+        state = args[2]
+        lane = self.lane[state]
+        status = self.loop_with(opcode, args, n, depth, state, lane, out)
+        if status == WRONG_LANE and lane != MIXED:
+            self.n_code = begin
+            self.n_available = mark
+            self.n_temps = temps
+            status = self.loop_with(opcode, args, n, depth, self.as_float(state, True), MIXED, out)
+        if status != OK:  # leave no half a loop behind
+            self.n_code = begin
+            self.n_available = mark
+            self.n_temps = temps
+        return UNSURE if status == WRONG_LANE else status
+
+    cdef int loop_with(
+        self, int opcode, const int32_t* args, int n, int depth, int start, int lane, int* out
+    ) noexcept nogil:
+        cdef int status, limit, state = 0, register, condition = 0, counter = 0, op
         cdef Py_ssize_t at, middle
         cdef int32_t inner[2]
         cdef Instruction* head
         cdef int n_inner = 1, result
         if depth > MAX_DEPTH or self.full() or self.nesting >= MAX_NESTING:
             return TOO_LARGE
-        if opcode == P_LOOP:
-            if n != 3 and n != 4:
-                return UNSURE
-            limit, state = args[1], args[2]
-            if n == 4:
-                n_inner = 2
-        else:
-            if n != (4 if opcode == P_WHILE else 5):
-                return UNSURE
-            state, limit = args[2], args[n - 1]
-            if opcode == P_ACCUM:
-                counter = args[3]
-                if self.lane[counter] != INT:
-                    return RAISES if self.lane[counter] == FLOAT else UNSURE
+        limit = args[1] if opcode == P_LOOP else args[n - 1]
+        if n == 4 and opcode == P_LOOP:
+            n_inner = 2
+        if opcode == P_ACCUM:
+            counter = args[3]
+            if self.lane[counter] != INT:
+                return RAISES if self.lane[counter] == FLOAT else UNSURE
         if self.lane[limit] == FLOAT:
             return RAISES
-        lane = self.lane[state]
-        if self.lane[limit] == MIXED or lane == MIXED:
+        if self.lane[limit] == MIXED:
             return UNSURE
         op = LOOP_I64 if opcode == P_LOOP else (WHILE_I64 if opcode == P_WHILE else ACCUM_I64)
         at = self.n_code
@@ -379,12 +419,12 @@ cdef class Lowering:
             status = self.body(args[0 if opcode == P_LOOP else 1], inner, n_inner, register, lane, depth + 1, &state)
         self.nesting -= 1
         if status != OK:
-            return UNSURE
+            return status
         head = &self.code[at]
-        head.op = <uint16_t>(op + lane)
+        head.op = <uint16_t>(op + (lane != INT))
         head.dst = <uint16_t>result
         head.a = <uint16_t>limit
-        head.b = <uint16_t>args[2]
+        head.b = <uint16_t>start
         head.c = <uint16_t>counter
         head.d = <uint16_t>condition
         head.e = <uint16_t>state
@@ -398,7 +438,10 @@ cdef class Lowering:
 
     cdef void finish(self, int status, int register, int mode, double k, double k2, ProgramRecord* out) noexcept nogil:
         memset(out, 0, sizeof(ProgramRecord))
-        if status != OK:
+        if status == UNSURE and self.n_code > self.start:
+            self.emit(OP_UNSURE, INT, 0, 0, 0, 0)  # what came before may raise, which is certain then
+            register = 0
+        elif status != OK:
             self.n_code = self.start
             self.n_temps = 0
             register = 0
@@ -463,15 +506,21 @@ cdef class Lowering:
         one[3] = first[0]
         return self.loop(P_LOOP, one, 4, 0, out)
 
-    cdef object result(self, object programs):
-        """Copies of what was emitted: (instructions, programs)."""
+    cdef object result(self, object programs, object out=None):
+        """Copies of what was emitted: (instructions, programs). The scratch is free for another batch from here on.
+
+        ``out`` is an INSTRUCTION array that is used, from its start, if it is large enough.
+        """
         if self.no_memory:
             raise MemoryError("no memory to lower programs")
-        code = np.empty(self.n_code, dtype=INSTRUCTION)
+        code = out[: self.n_code] if out is not None and len(out) >= self.n_code else np.empty(self.n_code, INSTRUCTION)
         cdef unsigned char[::1] raw
         if self.n_code:
             raw = code.view(np.uint8)
             memcpy(&raw[0], self.code, self.n_code * sizeof(Instruction))
+        self.table = None
+        if self.capacity <= LARGEST_SPARE and len(_SPARE) < MOST_SPARE:
+            _SPARE.append(self)
         return code, programs
 
 
@@ -483,18 +532,22 @@ cdef int ARITY_OF(int opcode) noexcept nogil:
     return ARITY[opcode]
 
 
-def lower_candidates(FunctionTable table, candidates, str lanes, *, bint share=True):
-    """(INSTRUCTION array, PROGRAM array) for a CANDIDATE array; ValueError if a route names a column that is not there."""
+def lower_candidates(FunctionTable table, candidates, str lanes, *, bint share=True, out=None):
+    """(INSTRUCTION array, PROGRAM array) for a CANDIDATE array; ValueError if a route names a column that is not there.
+
+    ``out`` is a pair of such arrays to write into, where they are large enough; the results are then views of them.
+    """
     records = np.ascontiguousarray(candidates, dtype=CANDIDATE)
     cdef Py_ssize_t n = len(records), i, bad = -1
-    cdef Lowering work = Lowering(table, lanes, share=share, expected=4 * n)
-    programs = np.empty(n, dtype=PROGRAM)
+    cdef Lowering work = borrow(table, lanes, share, 3 * n)
+    code_out, programs_out = out if out is not None else (None, None)
+    programs = programs_out[:n] if programs_out is not None and len(programs_out) >= n else np.empty(n, dtype=PROGRAM)
     if n == 0:
-        return work.result(programs)
+        return work.result(programs, code_out)
     if not records.flags.writeable:
         records = records.copy()
     cdef Candidate[::1] view = records
-    cdef ProgramRecord[::1] out = programs
+    cdef ProgramRecord[::1] rows = programs
     cdef int register = 0, status, j
     with nogil:
         for i in range(n):
@@ -513,10 +566,10 @@ def lower_candidates(FunctionTable table, candidates, str lanes, *, bint share=T
             work.begin()
             register = 0
             status = work.candidate(&view[i], &register)
-            work.finish(status, register, view[i].mode, view[i].k, view[i].k2, &out[i])
+            work.finish(status, register, view[i].mode, view[i].k, view[i].k2, &rows[i])
     if bad >= 0:
         raise ValueError(f"candidate {bad}: a field is out of range, or a route names a column beyond the {work.n_columns} given")
-    return work.result(programs)
+    return work.result(programs, code_out)
 
 
 def lower_compositions(metadata, compositions, str lanes, *, bint share=True):
@@ -525,7 +578,7 @@ def lower_compositions(metadata, compositions, str lanes, *, bint share=True):
     cdef FunctionTable table = FunctionTable(metadata, compositions)
     cdef Py_ssize_t n = len(compositions), i, j
     cdef int first = table.n_functions - <int>n
-    cdef Lowering work = Lowering(table, lanes, share=share, expected=8 * n)
+    cdef Lowering work = borrow(table, lanes, share, 8 * n)
     programs = np.empty(n, dtype=PROGRAM)
     if n == 0:
         return work.result(programs)

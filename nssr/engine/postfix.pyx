@@ -7,7 +7,7 @@ import numpy as np
 from nssr import primitives
 from nssr.engine.functions cimport FunctionTable
 from nssr.engine.lowering cimport (
-    ARITY_OF, MAX_VALUES, OK, R_ITERATION, RULE_OF, TOO_LARGE, Lowering, ProgramRecord,
+    ARITY_OF, MAX_VALUES, OK, R_ITERATION, RULE_OF, TOO_LARGE, Lowering, ProgramRecord, borrow,
 )
 from nssr.engine.lowering import PROGRAM
 
@@ -31,7 +31,7 @@ def lower_postfix(FunctionTable table, tokens, operands, constants, offsets, str
     if operand.shape[0] != op.shape[0]:
         raise ValueError(f"{op.shape[0]} tokens, but {operand.shape[0]} operands")
     cdef Py_ssize_t n = offset.shape[0] - 1, i, t
-    cdef Lowering work = Lowering(table, lanes, share=share, expected=op.shape[0])
+    cdef Lowering work = borrow(table, lanes, share, op.shape[0])
     programs = np.empty(n, dtype=PROGRAM)
     if n == 0:
         return work.result(programs)
