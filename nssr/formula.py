@@ -124,18 +124,15 @@ class Formula:
         """
         from nssr import symbolic
 
-        return symbolic.expression(self._required_algebra())
-
-    def latex(self) -> str:
-        """The formula in LaTeX. Raises ``ValueError`` as :meth:`sympy` does."""
-        from nssr import symbolic
-
-        return symbolic.latex(self._required_algebra())
-
-    def _required_algebra(self) -> Algebra:
         if self._algebra is None:
             raise ValueError(f"the formula has more than {ALGEBRA_LIMIT} nodes, too many for algebra; print its text")
-        return self._algebra
+        return symbolic.expression(self._algebra)
+
+    def latex(self) -> str:
+        """The formula in LaTeX; one of more than ``ALGEBRA_LIMIT`` nodes is its text, set as such."""
+        from nssr import symbolic
+
+        return symbolic.latex(self._algebra) if self._algebra is not None else symbolic.latex_text(str(self))
 
     @cached_property
     def _algebra(self) -> Algebra | None:

@@ -39,6 +39,11 @@ def latex(algebra: Algebra) -> str:
     return speller.latex(speller.spell(algebra.best))
 
 
+def latex_text(text: str) -> str:
+    """Any text, set as text."""
+    return rf"\text{{{text.translate(str.maketrans(_ESCAPES))}}}"
+
+
 class _Speller:
     """With ``stand_ins``, cases inside an expression are left as symbols, whose LaTeX that dict collects."""
 
@@ -52,7 +57,7 @@ class _Speller:
         names = dict(self._stand_ins or {})
         for symbol in expr.free_symbols:
             if symbol not in names and not symbol.name.isidentifier():
-                names[symbol] = rf"\text{{{symbol.name.translate(str.maketrans(_ESCAPES))}}}"
+                names[symbol] = latex_text(symbol.name)
         return str(sympy.latex(expr, symbol_names=names))
 
     def spell(self, expr: Expr) -> Expr:

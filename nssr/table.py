@@ -8,24 +8,20 @@ Nothing in a file is ever evaluated.
 
 from __future__ import annotations
 
-import codecs
-import csv
 import difflib
-import io
 import json
 import math
 import re
-import stat
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn
+from typing import Any
 
 import numpy as np
 
+from nssr.csvfile import DECIMAL_COMMA, NUMBER, SEPARATOR_NAMES, File, Rows, dialect
 from nssr.errors import UserError
 
 Number = int | float
@@ -33,17 +29,9 @@ Number = int | float
 MIN_ROWS = 3
 """Fewer rows than this determine no law."""
 
-_SEPARATORS = (",", ";", "\t")
-_SEPARATOR_NAMES = "comma, semicolon or tab"
-_SAMPLE_BYTES = 1 << 20
-_SAMPLE_ROWS = 50
-_BLOCK_CELLS = 1 << 18  # cells converted at once: about 15 MB of text objects
 _MAX_INT = int(sys.float_info.max)  # a larger int has no float, so no real function and no score
-_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
-_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?", re.ASCII)
 _NOT_FINITE = {"nan", "inf", "infinity"}
 _MAX_CELL = 1000  # characters of one number; Python refuses to convert ints of more than 4300
-_MAGIC = {b"PK\x03\x04": "a zip or Excel file", b"\x1f\x8b": "a gzip file", b"%PDF": "a PDF"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,8 +54,8 @@ class Table:
     def examples(self, rows: slice | Sequence[int] | np.ndarray | None = None) -> list[tuple[list[Number], Number]]:
         """``(inputs, output)`` per row, or of ``rows`` only, in plain Python numbers (ints from integer columns)."""
         chosen = slice(None) if rows is None else rows
-        if not isinstance(chosen, slice):
-            chosen = np.asarray(chosen, dtype=np.intp)
+        if not isinstance(chosen, slice | np.ndarray):
+            chosen = np.asarray(chosen, dtype=np.intp)  # an empty list would be an array of floats
         inputs = zip(*(column[chosen].tolist() for column in self.columns), strict=True)
         return [(list(x), y) for x, y in zip(inputs, self.target[chosen].tolist(), strict=True)]
 
@@ -96,10 +84,10 @@ def read_csv(path: str | Path, target: str | None = None, *, min_rows: int = MIN
     The first row is the header. Separators are comma, semicolon or tab, found from the first rows; a decimal comma is
     understood where it can mean nothing else. Raises ``UserError`` for anything that is no table of finite numbers.
     """
-    file = _File(Path(path))
-    separator, comma = _dialect(file)
-    rows = _Rows(file, separator)
-    names = _header(file, rows, separator)
+    file = File(Path(path))
+    separator, comma = dialect(file)
+    rows = Rows(file, separator)
+    names = _header(file, rows)
     goal = _target_index(file, names, target)
     parts: list[list[np.ndarray]] = [[] for _ in names]
     is_float = [False] * len(names)
@@ -121,169 +109,16 @@ def read_csv(path: str | Path, target: str | None = None, *, min_rows: int = MIN
     return Table(tuple(names[j] for j in inputs), tuple(columns[j] for j in inputs), names[goal], columns[goal])
 
 
-class _File:
-    """The bytes of ``path``, to be read from the start more than once (a pipe is kept in memory)."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._kept: bytes | None = None
-        try:
-            mode = path.stat().st_mode
-            if stat.S_ISDIR(mode):
-                raise UserError(f"{path} is a directory; name a file")
-            if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
-                raise UserError(f"{path} is a device; name a file")
-            if not stat.S_ISREG(mode):
-                self._kept = path.read_bytes()
-            else:
-                self.open().close()
-        except FileNotFoundError:
-            raise UserError(f"{path}: there is no such file; check the name and the folder") from None
-        except PermissionError:
-            raise UserError(f"{path}: no permission to read this file; change its permissions") from None
-        except (OSError, ValueError) as error:
-            raise UserError(f"{str(path)!r} cannot be read: {getattr(error, 'strerror', None) or error}") from None
-
-    def open(self) -> BinaryIO:
-        return self.path.open("rb") if self._kept is None else io.BytesIO(self._kept)
-
-    def refuse_encoding(self) -> NoReturn:
-        """Says at which byte the text stops being UTF-8 (the decoder that failed only knows its own block)."""
-        decoder = codecs.getincrementaldecoder("utf-8")()
-        offset, line = 0, 1
-        with self.open() as stream:
-            while True:
-                block = stream.read(_SAMPLE_BYTES)
-                pending = len(decoder.getstate()[0])
-                try:
-                    decoder.decode(block, final=not block)
-                except UnicodeDecodeError as error:
-                    line += error.object[pending : error.start].count(b"\n")
-                    where = f"line {line}, byte {offset - pending + error.start}"
-                    raise UserError(f"{self.path}, {where}: no UTF-8 text; save the file as UTF-8") from None
-                offset += len(block)
-                line += block.count(b"\n")
-                if not block:
-                    raise UserError(f"{self.path}: the file changed while it was read; try again")
-
-
-class _Rows:
-    """The rows of a file as ``csv`` splits them, with refusals that name the line."""
-
-    def __init__(self, file: _File, separator: str) -> None:
-        self._file, self._separator = file, separator
-        self._first = 0  # rows before the first data row
-        self._reader = self._split()
-
-    def _split(self) -> Iterator[list[str]]:
-        with self._file.open() as stream:
-            text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
-            reader = csv.reader(text, delimiter=self._separator, strict=True, skipinitialspace=True)
-            try:
-                for row in reader:
-                    self._line = reader.line_num
-                    yield row
-            except UnicodeDecodeError:
-                self._file.refuse_encoding()
-            except csv.Error as error:
-                problem = f"{error}; look for a quote that is not closed or stands inside a cell"
-                raise UserError(f"{self._file.path}, line {reader.line_num}: {problem}") from None
-
-    def header(self) -> list[str] | None:
-        """The first row that is not blank."""
-        for row in self._reader:
-            self._first += 1
-            if not _is_blank(row):
-                return row
-        return None
-
-    def blocks(self, width: int) -> Iterator[list[list[str]]]:
-        """Blocks of rows of ``width`` cells. Blank lines may follow the last row, but not stand between rows."""
-        done, ended = 0, False
-        while not ended and (block := list(islice(self._reader, max(1, _BLOCK_CELLS // width)))):
-            if set(map(len, block)) != {width}:
-                for i, row in enumerate(block):
-                    if _is_blank(row):
-                        if not all(map(_is_blank, block[i:])) or not all(map(_is_blank, self._reader)):
-                            self.refuse(done + i, "a blank line stands between the rows; remove it")
-                        block, ended = block[:i], True
-                        break
-                    if len(row) != width:
-                        cells = f"{len(row)} cell{'s' * (len(row) != 1)} where the header has {width}"
-                        self.refuse(done + i, f"{cells}; every row needs one cell for each column")
-            yield block
-            done += len(block)
-
-    def refuse(self, row: int, problem: str, *, column: str | None = None) -> NoReturn:
-        """Raises with the line on which data row ``row`` ends. A quoted cell may span lines, so they are counted."""
-        again = _Rows(self._file, self._separator)
-        for _ in islice(again._reader, self._first + row + 1):
-            pass
-        where = f"{self._file.path}, line {again._line}" + (f", column {column!r}" if column is not None else "")
-        raise UserError(f"{where}: {problem}")
-
-
-def _is_blank(row: list[str]) -> bool:
-    return not row or (len(row) == 1 and not row[0].strip())
-
-
-def _dialect(file: _File) -> tuple[str, bool]:
-    """The separator, and whether numbers are written with a decimal comma; refuses what is no text."""
-    with file.open() as stream:
-        head = stream.read(_SAMPLE_BYTES)
-    for magic, kind in _MAGIC.items():
-        if head.startswith(magic):
-            raise UserError(f"{file.path} is {kind}, not a CSV file; export the table as CSV (UTF-8)")
-    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or head[:200].count(0) > len(head[:200]) // 4:
-        raise UserError(f"{file.path}: byte 0: no UTF-8 text, it looks like UTF-16; save the file as UTF-8")
-    if 0 in head:
-        raise UserError(f"{file.path}: byte {head.index(0)} is NUL, so this is no text; save the table as CSV (UTF-8)")
-    text = head.decode("utf-8-sig", errors="replace")
-    best, best_score, best_cells = ",", (0.0, 0.0, 1), [""]
-    for separator in _SEPARATORS:
-        rows = _sample_rows(text, separator, cut=len(head) == _SAMPLE_BYTES)
-        width = len(rows[0]) if rows else 0
-        cells = [cell.strip() for row in rows[1:] for cell in row]
-        numbers = sum(bool(_NUMBER.fullmatch(cell) or _DECIMAL_COMMA.fullmatch(cell)) for cell in cells)
-        agree = sum(len(row) == width for row in rows[1:])
-        score = (agree / max(1, len(rows) - 1), numbers / max(1, len(cells)), width)
-        if width > 1 and score > best_score:
-            best, best_score, best_cells = separator, score, cells
-    return best, best != "," and _has_decimal_comma(best_cells)
-
-
-def _sample_rows(text: str, separator: str, *, cut: bool) -> list[list[str]]:
-    rows: list[list[str]] = []
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True, skipinitialspace=True)
-    try:
-        for row in reader:
-            if not _is_blank(row):
-                rows.append(row)
-            if len(rows) > _SAMPLE_ROWS:
-                return rows
-    except csv.Error:
-        cut = False  # the row with the error was not kept
-    return rows[:-1] if cut and len(rows) > 1 else rows
-
-
-def _has_decimal_comma(cells: list[str]) -> bool:
-    """True where every comma is a decimal comma for certain: ``3,14`` says so, ``1,234`` alone may mean 1234."""
-    with_comma = [cell for cell in cells if "," in cell]
-    if not all(_DECIMAL_COMMA.fullmatch(cell) for cell in with_comma) or any("." in cell for cell in cells):
-        return False
-    return any(len(re.split(r"[,eE]", cell)[1]) != 3 or cell.lstrip("+-").startswith("0,") for cell in with_comma)
-
-
-def _header(file: _File, rows: _Rows, separator: str) -> list[str]:
+def _header(file: File, rows: Rows) -> list[str]:
     row = rows.header()
     if row is None:
         raise UserError(f"{file.path} is empty; give a header line and rows of numbers")
     names = [re.sub(r"[\r\n]+", " ", cell).strip() for cell in row]
-    if all(_NUMBER.fullmatch(name) for name in names):
+    if all(NUMBER.fullmatch(name) for name in names):
         raise UserError(f"{file.path}: the first line holds numbers; put a line with the names of the columns above it")
     if len(names) == 1:
         found = f"only one column, {names[0]!r}"
-        raise UserError(f"{file.path}: {found}; give input columns beside the target, separated by {_SEPARATOR_NAMES}")
+        raise UserError(f"{file.path}: {found}; give input columns beside the target, separated by {SEPARATOR_NAMES}")
     for j, name in enumerate(names):
         if not name:
             raise UserError(f"{file.path}: column {j + 1} has no name in the header; name it, or remove the column")
@@ -293,7 +128,7 @@ def _header(file: _File, rows: _Rows, separator: str) -> list[str]:
     return names
 
 
-def _target_index(file: _File, names: list[str], target: str | None) -> int:
+def _target_index(file: File, names: list[str], target: str | None) -> int:
     if target is None:
         return len(names) - 1
     if target.strip() in names:
@@ -339,15 +174,15 @@ def _number(index: int, cell: str, comma: bool) -> Number:
     """The slow and exact way for one cell; raises ``_BadCell``."""
     text = cell.strip()
     shown = repr(text if len(text) <= 40 else text[:37] + "...")
-    if comma and "." not in text and _DECIMAL_COMMA.fullmatch(text):
+    if comma and "." not in text and DECIMAL_COMMA.fullmatch(text):
         text = text.replace(",", ".")
     if not text:
         raise _BadCell(index, "the cell is empty; fill it, or remove the row or the column")
     if text.lstrip("+-").casefold() in _NOT_FINITE:
         raise _BadCell(index, f"{shown} is no finite number; remove the row, or write a number")
-    if not _NUMBER.fullmatch(text) or (comma and "." in cell) or len(text) > _MAX_CELL:
+    if not NUMBER.fullmatch(text) or (comma and "." in cell) or len(text) > _MAX_CELL:
         advice = "write a number, or remove the column"
-        if _DECIMAL_COMMA.fullmatch(text) or (comma and "." in cell):
+        if DECIMAL_COMMA.fullmatch(text) or (comma and "." in cell):
             advice = "a comma in a number is ambiguous here, write numbers with a decimal point"
         raise _BadCell(index, f"{shown} is text, not a number; {advice}")
     value = float(text)
@@ -383,7 +218,7 @@ def read_targets(path: str | Path) -> list[Task]:
     examples, ``columns`` names the inputs (``x0``, ``x1``, ... by default) and ``target`` the output (the task's name).
     Raises ``UserError`` with the task and the example at fault.
     """
-    file = _File(Path(path))
+    file = File(Path(path))
     try:
         with file.open() as stream:
             data = json.loads(stream.read().decode("utf-8-sig"))

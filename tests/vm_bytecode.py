@@ -21,9 +21,18 @@ INSTRUCTION = np.dtype(
     [(n, "<u2") for n in ("op", "dst", "a", "b", "c", "d", "e", "f")] + [("n1", "<u4"), ("n2", "<u4")]
 )
 PROGRAM = np.dtype(
-    [("start", "<u4"), ("length", "<u4"), ("n_temps", "<u4"), ("result", "<u2"), ("flags", "<u2"), ("k", "<f8"), ("k2", "<f8")]
+    [
+        ("start", "<u4"),
+        ("length", "<u4"),
+        ("n_temps", "<u4"),
+        ("result", "<u2"),
+        ("flags", "<u2"),
+        ("k", "<f8"),
+        ("k2", "<f8"),
+    ]
 )
-assert INSTRUCTION.itemsize == 24 and PROGRAM.itemsize == 32
+assert INSTRUCTION.itemsize == 24
+assert PROGRAM.itemsize == 32
 
 RESULT_F64, ALWAYS_ERROR, ALWAYS_UNSURE = 1, 2, 4
 NONE, MULTIPLY, ADD, AFFINE = (mode << 4 for mode in range(4))
@@ -62,7 +71,9 @@ class Assembler:
         lane = "f" if isinstance(value, float) else "i"
         low, high = struct.unpack("<II", struct.pack("<d" if lane == "f" else "<q", value))
         dst = self.temp(lane)
-        self.code.append((TYPED_BY_NAME["LOADK_F64" if lane == "f" else "LOADK_I64"].code, dst, 0, 0, 0, 0, 0, 0, low, high))
+        self.code.append(
+            (TYPED_BY_NAME["LOADK_F64" if lane == "f" else "LOADK_I64"].code, dst, 0, 0, 0, 0, 0, 0, low, high)
+        )
         return dst
 
     @contextlib.contextmanager
@@ -126,9 +137,8 @@ def _plain(name: str, values: list[Any]) -> Any:
         if values[0] is None:
             return None
         return values[1] if values[0] != 0 else values[2]
-    if name == "I64_TO_F64" or name in ("DIV_I64", "INV_I64"):
-        if None in values:
-            raise RowUnsure
+    if name in ("I64_TO_F64", "DIV_I64", "INV_I64") and None in values:
+        raise RowUnsure
     if None in values:
         return None
     if name == "I64_TO_F64":
@@ -137,7 +147,7 @@ def _plain(name: str, values: list[Any]) -> Any:
         return None
     if name == "I64_TO_F64_EXACT":
         return float(values[0])
-    base, _, lane = name.rpartition("_")
+    base = name.rpartition("_")[0]
     meaning = BY_NAME[base].meaning
     assert meaning is not None
     value = meaning(values)
@@ -218,7 +228,7 @@ class RowModel:
                 self.section(parts[0], parts[1])
                 if r[d] is None:
                     raise RowUnsure
-                if not r[d] != 0:
+                if r[d] == 0:
                     break
             self.fuel += 1
             if self.fuel > primitives.MAX_TOTAL_ITERATIONS:
