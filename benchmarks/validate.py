@@ -42,40 +42,46 @@ def candidates(state: dict[str, Any], n_columns: int, n: int) -> np.ndarray:
     """The first ``n`` candidates in the order of the guided search: single functions, pairs, loops, then parallel ones."""
     table = engine.FunctionTable(state["metadata"])
     slots = search_space.choices(state)
-    scores = search_space.log_scores(slots, UnigramGuide(state["metadata"]).slot_scores(table.n_functions), table.arity, n_columns)
+    prior = UnigramGuide(state["metadata"]).slot_scores(table.n_functions)
+    scores = search_space.log_scores(slots, prior, table.arity, n_columns)
     simple = slots["comp"] != search_space.PARALLEL
     order = np.argsort(-(scores + 1e6 * simple), kind="stable")
     return engine.Enumerator(slots[order], table.arity, table.commutative, list(range(n_columns))).fill(n)
+
+
+class Side:
+    """Both ways to check the same candidates of one task."""
+
+    def __init__(self, examples: list[tuple[list[Any], Any]], n: int) -> None:
+        self.examples = examples
+        self.state = registry.init_registry(db.init_db(":memory:"))
+        data = engine.Dataset.from_examples(examples)
+        self.records = candidates(self.state, data.n_columns, n)
+        self.dicts = engine.unpack(self.records, data.n_columns)
+        self.bench = engine.Bench(engine.FunctionTable(self.state["metadata"]), data)
+
+    def by_engine(self) -> np.ndarray:
+        verdicts = self.bench.validate(self.records)
+        for i in np.flatnonzero(verdicts == engine.UNSURE):
+            verdicts[i] = executor.validate(self.state, self.dicts[i], self.examples)
+        return verdicts
+
+    def by_reference(self) -> np.ndarray:
+        return np.array([executor.validate(self.state, c, self.examples) for c in self.dicts], dtype=np.uint8)
 
 
 def measure(rounds: int = 7, n: int = N_CANDIDATES) -> list[dict[str, Any]]:
     """One row per task: rates of both sides and their ratio."""
     rows = []
     for name, examples in tasks().items():
-        state = registry.init_registry(db.init_db(":memory:"))
-        data = engine.Dataset.from_examples(examples)
-        records = candidates(state, data.n_columns, n)
-        dicts = engine.unpack(records, data.n_columns)
-        table = engine.FunctionTable(state["metadata"])
-
-        bench = engine.Bench(table, data)
-
-        def by_engine() -> np.ndarray:
-            verdicts = bench.validate(records)
-            for i in np.flatnonzero(verdicts == engine.UNSURE):
-                verdicts[i] = executor.validate(state, dicts[i], examples)
-            return verdicts
-
-        def by_reference() -> np.ndarray:
-            return np.array([executor.validate(state, c, examples) for c in dicts], dtype=np.uint8)
-
-        if not np.array_equal(by_engine(), by_reference()):
+        side = Side(examples, n)
+        if not np.array_equal(side.by_engine(), side.by_reference()):
             raise SystemExit(f"{name}: the engine and the reference disagree; nothing was timed")
-        times = in_turns({"engine": by_engine, "reference": by_reference}, rounds)
+        times = in_turns({"engine": side.by_engine, "reference": side.by_reference}, rounds)
         middle, low, high = ratio(times["reference"], times["engine"])
         rows.append({
-            "task": name, "candidates": len(records), "rows": ROWS, "target": engine.target(),
-            "engine": times["engine"].rate(len(records)), "reference": times["reference"].rate(len(records)),
+            "task": name, "candidates": len(side.records), "rows": ROWS, "target": engine.target(),
+            "engine": times["engine"].rate(len(side.records)), "reference": times["reference"].rate(len(side.records)),
             "ratio": middle, "ratio_low": low, "ratio_high": high,
         })  # fmt: skip
     return rows

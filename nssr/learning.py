@@ -11,17 +11,18 @@ import math
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import permutations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nssr import engine, executor, registry
+from nssr import db, engine, executor, registry
 from nssr.curriculum import curriculum_tasks, library_tasks
+from nssr.engine.candidates import COMP_CODES, ROUTE_LENGTH
 from nssr.formula import Formula
-from nssr.screening import Counters, Examples, Found, split
+from nssr.screening import Counters, Examples, Found, _spread, split
 from nssr.search import _describe_candidate, find, format_examples, preference
+from nssr.search_space import column_order, columns_within
 from nssr.simplify import Composition, _function_args, simplify
 
 if TYPE_CHECKING:
@@ -59,6 +60,11 @@ PRETRAIN_EPOCHS = 80
 REPLAY_EXAMPLES = 32
 VERIFY_ROUNDS = 3
 COUNTEREXAMPLES = 64
+KNOWN_ROWS = 2000
+"""Rows on which a function that is known already is judged."""
+ROUTE_ROWS = 128
+MAX_ROUTES = 300_000
+"""So many ways of giving columns to a known function are tried, on so many rows."""
 
 Progress = Callable[[str, int, int, str], None]
 """Called with what is being done, how far, of how much, and a remark."""
@@ -161,12 +167,13 @@ def pretrain(
     tasks, config = state["replay_buffer"], state.get("config", CONFIG)
     epochs = max(PRETRAIN_EPOCHS // config["n_sup"], 20) if epochs is None else epochs
     batches = -(-len(tasks) // 256)
-    state["trained"] = True
-    return train_on_replay(
+    losses = train_on_replay(
         model, optimizer, tasks, input_dim=config["input_dim"], seq_len=config["seq_len"], n_sup=config["n_sup"],
         max_steps=epochs * config["n_sup"] * batches, ema=state.get("ema"), seed=len(tasks),
         progress=None if progress is None else (lambda step, total, loss: progress(doing, step, total, f"loss {loss:.2f}")),
     )  # fmt: skip
+    state["trained"] = True  # only now: a model interrupted in its first training has to start that anew
+    return losses
 
 
 def learn(
@@ -206,20 +213,31 @@ def learn_task(
     whole: engine.Dataset | None = None,
     rows: Callable[[Sequence[int]], Examples] | None = None,
     progress: Progress | None = None,
+    announce: Callable[[Lesson], None] | None = None,
+    keep: Callable[[torch.optim.Optimizer], None] | None = None,
+    train_epochs: int | None = None,
 ) -> tuple[Lesson, torch.optim.Optimizer]:
     """The six phases: replay buffer, search with retries, duplicates, simplification, registration, replay training.
 
     ``whole`` is all the data when ``examples`` are a sample of it; ``rows`` gives examples by row number. A discovery that
     fails on rows outside the sample is searched for again with some of them added.
+
+    ``announce`` is called as soon as the lesson is over and registered, before the training that follows. ``keep`` is
+    called with the optimizer whenever the model has changed: before and after that training, and after the first one.
+    ``train_epochs`` bounds the first training. Functions that another process has put into the library meanwhile are
+    taken into ``state``; when one of them has this name, that is the answer.
     """
     examples = plain_examples(examples)
-    known = _known_function(state, name, examples)
+    optimizer = take_in(conn, state, model, optimizer)
+    known = known_function(state, name, examples)
     if known is not None:
         return known, optimizer
     first_time = not state.get("trained")
     _init_replay_buffer(state)
     if first_time and model is not None:
-        pretrain(state, model, optimizer, progress=progress)
+        pretrain(state, model, optimizer, epochs=train_epochs, progress=progress)
+        if keep is not None:
+            keep(optimizer)
     lesson, found = _discover(
         state, model, name, examples, max_search_steps, max_depth, max_retries, n_threads, whole, rows, progress
     )
@@ -234,7 +252,14 @@ def learn_task(
         composition, arity, used = simplify(state, composition, examples, constants, mode)
         lesson.columns = list(range(width)) if used is None else used
         lesson.composition, lesson.constants, lesson.const_mode = composition, constants, mode
-        lesson.func_id = registry.register_learned(conn, state, name, arity, composition, constants, mode)
+        try:
+            lesson.func_id = registry.register_learned(conn, state, name, arity, composition, constants, mode)
+        except ValueError:
+            optimizer = take_in(conn, state, model, optimizer)
+            known = known_function(state, name, examples)
+            if known is None:  # not that another process was first
+                raise
+            return known, optimizer
         shown = [([inputs[c] for c in lesson.columns], output) for inputs, output in examples]
         state["replay_buffer"].append(
             {
@@ -245,11 +270,17 @@ def learn_task(
             }
         )
         lesson.r2 = executor.r_squared(state, lesson.func_id, shown)
+        if announce is not None:
+            announce(lesson)
         if model is not None:
             from nssr.optimizer import grow
 
             optimizer = grow(model, optimizer, registry.vocab_size(state), ema=state.get("ema"))
+            if keep is not None:
+                keep(optimizer)
             pretrain(state, model, optimizer, epochs=num_epochs, progress=progress, doing="training on all that is known")
+            if keep is not None:
+                keep(optimizer)
     else:
         lesson.func_id = next(i for i, e in state["metadata"].items() if e["name"] == lesson.same_as)
         lesson.columns = _read_columns(found.candidate)
@@ -323,27 +354,63 @@ def plain_examples(examples: Examples) -> list[tuple[list[Any], Any]]:
     return [(list(row[:-1]), row[-1]) for row in zip(*columns, strict=True)]
 
 
-def _known_function(state: dict[str, Any], name: str, examples: Examples) -> Lesson | None:
+def take_in(
+    conn: sqlite3.Connection, state: dict[str, Any], model: TRM | None, optimizer: torch.optim.Optimizer
+) -> torch.optim.Optimizer:
+    """Takes functions that another process has registered since into ``state``, and grows the model with them."""
+    if db.count_functions(conn) > registry.vocab_size(state):
+        fresh = registry.load_registry(conn)
+        state.update({key: fresh[key] for key in ("functions", "metadata", "next_id", "loop_id")})
+    if model is not None and model.n_functions < registry.vocab_size(state):
+        from nssr.optimizer import grow
+
+        return grow(model, optimizer, registry.vocab_size(state), ema=state.get("ema"))
+    return optimizer
+
+
+def known_function(state: dict[str, Any], name: str, examples: Examples) -> Lesson | None:
     """The function of this name, with its R2 on the examples over the columns that suit it best; None if unknown."""
-    match = [i for i, e in state["metadata"].items() if e["name"] == name]
-    if not match:
+    func_id = next((i for i, e in state["metadata"].items() if e["name"] == name), None)
+    if func_id is None:
         return None
-    entry = state["metadata"][match[0]]
-    width, arity = len(examples[0][0]), max(entry["arity"], 0)
-    orders = [list(o) for o, _ in zip(permutations(range(width), min(arity, width)), range(5000), strict=False)]
-    best = Lesson(name, True, -math.inf, known=True, func_id=match[0])
-    if entry["composition"] is None or arity > width or not orders:
+    entry = state["metadata"][func_id]
+    best = Lesson(name, True, -math.inf, known=True, func_id=func_id)
+    if entry["composition"] is None:
         return best
-    data = engine.Dataset.from_examples(examples[:2000])
-    proposals = [([(match[0], order)], width, None, "multiplicative") for order in orders]
-    scores = engine.score(engine.ProgramBatch.from_compositions(state, proposals, data.lanes), data)
-    place = int(np.argmax(np.nan_to_num(scores.r2, nan=-np.inf)))
-    best.columns, best.r2 = orders[place], float(scores.r2[place])
-    best.held_out_r2 = best.r2
     best.composition, best.constants = entry["composition"], entry["constants"]
     best.const_mode = entry["const_mode"]
-    best.exact = best.r2 > 1 - 1e-9
+    best.columns = _best_route(state, func_id, examples)
+    if len(best.columns) == entry["arity"]:
+        some = [examples[i] for i in _spread(range(len(examples)), KNOWN_ROWS)]
+        best.r2 = executor.r_squared(state, func_id, [([x[c] for c in best.columns], y) for x, y in some])
+        candidate = {"primary_id": func_id, "comp_type": "none", "routing": best.columns}
+        best.exact = executor.validate(state, candidate, some)
+    best.held_out_r2 = best.r2
     return best
+
+
+def _best_route(state: dict[str, Any], func_id: int, examples: Examples) -> list[int]:
+    """The columns to give to a function, in its order, that bring it nearest to the outputs."""
+    arity, width = state["metadata"][func_id]["arity"], len(examples[0][0])
+    if arity == 0 or arity > ROUTE_LENGTH:
+        return list(range(min(arity, width)))
+    table = engine.FunctionTable(state["metadata"])
+    data = engine.Dataset.from_examples([examples[i] for i in _spread(range(len(examples)), ROUTE_ROWS)])
+    slots = np.array([(COMP_CODES["none"], func_id, -1, -1)], dtype=engine.SLOTS)
+    columns = column_order([np.array([x[c] for x, _ in examples], dtype=float) for c in range(width)],
+                           np.array([y for _, y in examples], dtype=float))  # fmt: skip
+    columns = columns[: columns_within(slots, table.arity, width, MAX_ROUTES)]
+    source = engine.Enumerator(slots, table.arity, table.commutative, columns)
+    best, route = -math.inf, list(range(min(arity, width)))
+    while not source.exhausted:
+        records = source.fill(4096)
+        if not len(records):
+            break
+        r2 = engine.score(engine.ProgramBatch.from_candidates(table, records, data.lanes), data).r2
+        place = int(np.argmax(np.nan_to_num(r2, nan=-1e300)))  # unsure is better than an error
+        if r2[place] > best or best == -math.inf:
+            best, route = float(r2[place]), list(engine.unpack(records[place : place + 1], width)[0]["routing"])
+    return route
 
 
 def _packed(state: Mapping[str, Any], found: Found, data: engine.Dataset) -> engine.ProgramBatch:

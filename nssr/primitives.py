@@ -135,7 +135,7 @@ def _core() -> list[Primitive]:
 
 def _science() -> list[Primitive]:
     def p(name: str, opcode: int, arity: int, rule: str, meaning: Any, text: str | None = None, **more: Any) -> Primitive:
-        call = f"{name.lower()}({', '.join('{%d}' % i for i in range(arity))})"
+        call = f"{name.lower()}({', '.join(f'{{{i}}}' for i in range(arity))})"
         return Primitive(name, opcode, arity, rule, meaning, pack="science", text=text or call, **more)
 
     return [

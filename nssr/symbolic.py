@@ -25,7 +25,10 @@ EXTREMUM_OF: dict[str, Any] = {"MIN": sympy.Min, "MAX": sympy.Max}
 
 # Sympy multiplies out conditions that hold cases, and refuses to compare infinities and complex numbers.
 _NO_OPERAND = (sympy.Piecewise, sympy.zoo, sympy.nan, sympy.oo, -sympy.oo, sympy.I)
-_ESCAPES = {c: "\\" + c for c in "#$%&_{}"} | {"\\": r"\backslash ", "~": r"\sim ", "^": r"\wedge "}
+_ESCAPES = str.maketrans(
+    {c: "\\" + c for c in "#$%&_{}"}
+    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+)
 
 
 def expression(algebra: Algebra) -> Expr:
@@ -41,7 +44,7 @@ def latex(algebra: Algebra) -> str:
 
 def latex_text(text: str) -> str:
     """Any text, set as text."""
-    return rf"\text{{{text.translate(str.maketrans(_ESCAPES))}}}"
+    return rf"\text{{{text.translate(_ESCAPES)}}}"
 
 
 class _Speller:

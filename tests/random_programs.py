@@ -8,7 +8,8 @@ from typing import Any
 
 from nssr import db, primitives, registry
 
-INTS = [0, 1, 2, 3, -1, -2, 5, 7, 12, 100, 999, 1000, 1001, 2**31, -(2**31), 2**53, 2**53 + 1, -(2**53) - 1, 2**62, 2**63 - 1, -(2**63)]
+INTS = [0, 1, 2, 3, -1, -2, 5, 7, 12, 100, 999, 1000, 1001, 2**31, -(2**31), 2**53, 2**53 + 1, -(2**53) - 1]
+INTS += [2**62, 2**63 - 1, -(2**63)]
 FLOATS = [0.0, -0.0, 0.5, 1.0, -1.5, 3.0, 1e-9, 1e16, -1e300, 1e308, float("inf"), float("-inf"), float("nan")]
 ITERATING = {"LOOP": 1, "WHILE": 2, "ACCUM": 2}
 
@@ -92,7 +93,7 @@ class Reference:
                 self.state["functions"][i] = self._watched(i, primitives.BY_OPCODE[entry["opcode"]], registry_execute)
 
     def _watched(self, func_id: int, primitive: primitives.Primitive, execute: Any) -> Any:
-        arity, factory = registry._make_primitives(("core", "science"))[primitive.name]
+        _, factory = registry._make_primitives(("core", "science"))[primitive.name]
         plain = factory(execute)
 
         def watch(inputs: list[Any]) -> Any:

@@ -43,7 +43,8 @@ def compare(state: dict[str, Any], programs: list[Any], data_rows: list[list[Any
     # The target of `validate` is what one of the programs gives, so that some of them pass.
     target = [reference.run(*_call(rng.choice(programs[:3]), row))[0] for row in data_rows]
     target = [float(t) if isinstance(t, (int, float)) and abs(t) < 1e300 else 0.0 for t in target]
-    columns = [np.array(c, dtype=np.int64 if lane == "i" else np.float64) for lane, c in zip(lanes, zip(*data_rows, strict=True), strict=True)]
+    kinds = {"i": np.int64, "f": np.float64}
+    columns = [np.array(c, dtype=kinds[lane]) for lane, c in zip(lanes, zip(*data_rows, strict=True), strict=True)]
     data = engine.Dataset.from_columns(columns, target)
     batch = engine.ProgramBatch.from_compositions(state, [(c, len(lanes), k, m) for c, k, m in programs], lanes)
     results = []
@@ -58,7 +59,7 @@ def compare(state: dict[str, Any], programs: list[Any], data_rows: list[list[Any
         np.testing.assert_array_equal(verdicts, other_verdicts)
     unsure = 0
     for p, (composition, k, mode) in enumerate(programs):
-        outcomes = [reference.run(composition, row, k, mode) + (reference.big, reference.mixed) for row in data_rows]
+        outcomes = [(*reference.run(composition, row, k, mode), reference.big, reference.mixed) for row in data_rows]
         types_vary = any(mixed for *_, mixed in outcomes)
         for r, (value, fine, big, _) in enumerate(outcomes):
             said = first.status[p, r]

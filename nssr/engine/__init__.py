@@ -22,15 +22,34 @@ import numpy as np
 import numpy.typing as npt
 
 from nssr import primitives
-from nssr.engine import _vm, candidates, functions, lowering, postfix
+from nssr.engine import _vm, lowering, postfix
 from nssr.engine.candidates import CANDIDATE, SLOTS, Enumerator, deduplicate, pack, unpack
 from nssr.engine.functions import FunctionTable
 
 __all__ = [
-    "CANDIDATE", "Bench", "FAIL", "PASS", "SLOTS", "UNSURE", "Dataset", "Enumerator", "Evaluation", "FunctionTable", "ProgramBatch",
-    "Scores", "candidates", "deduplicate", "evaluate", "functions", "pack", "predict", "score", "set_target", "target",
-    "targets", "unpack", "validate",
-]  # fmt: skip
+    "CANDIDATE",
+    "FAIL",
+    "PASS",
+    "SLOTS",
+    "UNSURE",
+    "Bench",
+    "Dataset",
+    "Enumerator",
+    "Evaluation",
+    "FunctionTable",
+    "ProgramBatch",
+    "Scores",
+    "deduplicate",
+    "evaluate",
+    "pack",
+    "predict",
+    "score",
+    "set_target",
+    "target",
+    "targets",
+    "unpack",
+    "validate",
+]
 
 FAIL, PASS, UNSURE = 0, 1, 2
 
@@ -88,7 +107,7 @@ def _typed_column(column: npt.ArrayLike, place: int) -> tuple[npt.NDArray[Any], 
     if isinstance(column, np.ndarray) and column.dtype.kind in "biuf" and column.dtype != np.uint64:
         wanted = np.float64 if column.dtype.kind == "f" else np.int64
         return column.astype(wanted, copy=False), None
-    values = column.tolist() if isinstance(column, np.ndarray) else list(column)  # type: ignore[arg-type]
+    values: list[Any] = column.tolist() if isinstance(column, np.ndarray) else list(column)  # type: ignore[arg-type]
     if not all(isinstance(v, (int, float, np.integer, np.floating, np.bool_)) for v in values):
         raise ValueError(f"column {place} holds something that is no number")
     if any(isinstance(v, (float, np.floating)) for v in values):

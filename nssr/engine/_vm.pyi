@@ -1,0 +1,41 @@
+"""The compiled runner (csrc/): datasets, verified programs, runs. See docs/engine.md."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+class Dataset:
+    n_rows: int
+    n_columns: int
+    lanes: str
+    has_target: bool
+    def __init__(
+        self,
+        columns: Sequence[npt.NDArray[Any]],
+        target: npt.NDArray[np.float64] | None = None,
+        unsure: Sequence[npt.NDArray[np.bool_] | None] | None = None,
+        poison: bool = False,
+    ) -> None: ...
+
+class ProgramBatch:
+    lanes: str
+    n_instructions: int
+    def __init__(self, code: npt.NDArray[Any], programs: npt.NDArray[Any], lanes: str) -> None: ...
+    def __len__(self) -> int: ...
+
+def validate(
+    batch: ProgramBatch, data: Dataset, rel_tol: float = 1e-6, abs_tol: float = 1e-9, n_threads: int = 1
+) -> npt.NDArray[np.uint8]: ...
+def evaluate(
+    batch: ProgramBatch, data: Dataset, out: npt.NDArray[np.int64], status: npt.NDArray[np.uint8], n_threads: int = 1
+) -> None: ...
+def predict(
+    batch: ProgramBatch, data: Dataset, out: npt.NDArray[np.float64], status: npt.NDArray[np.uint8], n_threads: int = 1
+) -> None: ...
+def result_lanes(batch: ProgramBatch) -> str: ...
+def targets() -> list[str]: ...
+def target() -> str: ...
+def set_target(name: str) -> None: ...
+def opcodes() -> dict[str, dict[str, Any]]: ...

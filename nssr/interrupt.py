@@ -1,0 +1,55 @@
+"""Ctrl-C for a command: at once while nothing is at stake, an orderly KeyboardInterrupt once something is.
+
+While modules are being imported a KeyboardInterrupt may be swallowed, or end in the traceback of somebody else's code,
+so until `something_at_stake` is called the process simply ends with status 130.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from types import FrameType
+
+
+class Interrupts:
+    """The handler of SIGINT. Does nothing until it is installed, so a program that calls `main` keeps its own."""
+
+    def __init__(self) -> None:
+        self.pending = False
+        self._at_stake = False
+        self._clean_up: Callable[[], None] | None = None
+
+    def install(self) -> None:
+        """Take over from Python's own handler; a process that was started to ignore Ctrl-C goes on ignoring it."""
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, self._handle)
+
+    def before_exit(self, clean_up: Callable[[], None]) -> None:
+        """What to call before the process ends at once; it must not wait for anything."""
+        self._clean_up = clean_up
+
+    def something_at_stake(self) -> None:
+        """From now on Ctrl-C raises KeyboardInterrupt."""
+        self._at_stake = True
+
+    def check(self) -> None:
+        """Raise once more if an interrupt came and was swallowed on its way, by a finalizer or a callback."""
+        if self.pending:
+            self.pending = False
+            raise KeyboardInterrupt
+
+    def settle(self) -> None:
+        """The interrupt has arrived where it is dealt with."""
+        self.pending = False
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self._at_stake:
+            self.pending = True
+            raise KeyboardInterrupt
+        try:
+            if self._clean_up is not None:
+                self._clean_up()
+            os.write(2, b"nssr: interrupted before anything was learned\n")
+        finally:
+            os._exit(130)
