@@ -65,7 +65,7 @@ setup(
     ext_modules=[
         CMakeExtension("nssr.engine._vm"),
         *cythonize(
-            [cython_extension(name) for name in ("candidates", "functions", "lowering", "postfix")],
+            [cython_extension(name) for name in ("candidates", "functions", "lowering", "compositions", "postfix")],
             compiler_directives={
                 "language_level": 3,
                 "boundscheck": False,

@@ -9,8 +9,10 @@ from __future__ import annotations
 import logging
 import math
 import sqlite3
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +22,11 @@ from nssr import db, engine, executor, registry
 from nssr.curriculum import curriculum_tasks, library_tasks
 from nssr.engine.candidates import COMP_CODES, ROUTE_LENGTH
 from nssr.formula import Formula
-from nssr.screening import Counters, Examples, Found, _spread, split
+from nssr.primitives import ABS_TOL, REL_TOL
+from nssr.screening import R2_NEAR, Counters, Examples, Found, _spread, split
 from nssr.search import _describe_candidate, find, format_examples, preference
 from nssr.search_space import column_order, columns_within
-from nssr.simplify import Composition, _function_args, simplify
+from nssr.simplify import Composition, _function_args, _strip_unused_inputs, simplify
 
 if TYPE_CHECKING:
     import torch
@@ -54,16 +57,19 @@ TARGETS: list[tuple[str, list[tuple[list[int], int]]]] = [
     ("XOR", [([a, b], (a | b) & ~(a & b)) for a in (0, 1) for b in (0, 1)]),
 ]
 
-PRETRAIN_EPOCHS = 80
+PRETRAIN_EPOCHS = 60
 """Supervised passes over the curriculum before the first search; documented as 20 epochs of up to 16 passes each."""
 
 REPLAY_EXAMPLES = 32
+KNOWN_R2 = 0.99
+"""A function that is known by the name asked for explains at least this share of the variance, or it is another one."""
 VERIFY_ROUNDS = 3
 COUNTEREXAMPLES = 64
 KNOWN_ROWS = 2000
 """Rows on which a function that is known already is judged."""
 ROUTE_ROWS = 128
 MAX_ROUTES = 300_000
+ROUTE_TIE = 1e-12
 """So many ways of giving columns to a known function are tried, on so many rows."""
 
 Progress = Callable[[str, int, int, str], None]
@@ -249,8 +255,13 @@ def learn_task(
         composition = _composition_of(state, found.candidate, width)
         constants = found.candidate.get("constants")
         mode = found.candidate.get("const_mode", "multiplicative")
-        composition, arity, used = simplify(state, composition, examples, constants, mode)
+        shorter, arity, used = simplify(state, composition, examples, constants, mode)
         lesson.columns = list(range(width)) if used is None else used
+        if lesson.exact and whole is not None and not _holds(state, shorter, lesson.columns, constants, mode, whole):
+            # The sample had no row that tells the shorter one from what was found.
+            shorter, arity, used = _strip_unused_inputs(state, composition, examples, constants, mode)
+            lesson.columns = list(range(width)) if used is None else used
+        composition = shorter
         lesson.composition, lesson.constants, lesson.const_mode = composition, constants, mode
         try:
             lesson.func_id = registry.register_learned(conn, state, name, arity, composition, constants, mode)
@@ -303,12 +314,14 @@ def _discover(
     config = state.get("config", CONFIG)
     guide = state["ema"].model if state.get("ema") is not None and model is not None else model
     lesson = Lesson(name, False, -math.inf)
+    if progress is not None:
+        progress(f"searching {name}", 0, max_steps, f"{len(examples)} rows, {len(examples[0][0])} columns")
     for attempt in range(max_retries + 1):
         for _ in range(VERIFY_ROUNDS):
             x = format_examples(examples, input_dim=config["input_dim"], seq_len=config["seq_len"]) if guide else None
             outcome = find(
                 state, guide, examples, x, max_steps=max_steps, max_depth=max_depth, n_threads=n_threads,
-                temperature_boost=0.5 * attempt, choose=lambda near: _best_trade(state, near, examples),
+                temperature_boost=0.5 * attempt, choose=partial(_best_trade, state, examples),
                 progress=None if progress is None else (
                     lambda step, steps, c: progress(f"searching {name}", step, steps, f"{c.checked:,} candidates")
                 ),
@@ -320,6 +333,10 @@ def _discover(
             if not wrong or rows is None:
                 break
             examples = [*examples, *plain_examples(rows(wrong))]
+        if found is not None and (wrong or not found.exact) and whole is not None:
+            lesson.r2 = _r2_on(state, found, whole)
+            if not lesson.r2 > R2_NEAR:
+                found = None  # right on the sample only
         if found is not None:
             lesson.success, lesson.exact = True, found.exact and not wrong
             lesson.held_out_r2 = _held_out_r2(state, found, examples)
@@ -347,11 +364,18 @@ def plain_examples(examples: Examples) -> list[tuple[list[Any], Any]]:
                 value = int(value)
             elif isinstance(value, np.floating):
                 value = float(value)
-            if not isinstance(value, (int, float)) or not math.isfinite(value):
-                raise ValueError(f"example {place} holds {value!r}, which is no finite number")
+            if not isinstance(value, (int, float)) or not -_LARGEST <= value <= _LARGEST:
+                raise ValueError(f"example {place} holds {_shown(value)}, which is no finite number that a float can hold")
             column.append(value)
     columns = [[float(v) for v in c] if any(isinstance(v, float) for v in c) else c for c in columns]
     return [(list(row[:-1]), row[-1]) for row in zip(*columns, strict=True)]
+
+
+_LARGEST = sys.float_info.max
+
+
+def _shown(value: Any) -> str:
+    return "an integer of hundreds of digits" if isinstance(value, int) else repr(value)
 
 
 def take_in(
@@ -365,6 +389,12 @@ def take_in(
         from nssr.optimizer import grow
 
         return grow(model, optimizer, registry.vocab_size(state), ema=state.get("ema"))
+    if model is not None:
+        held = {id(p) for group in optimizer.param_groups for p in group["params"]}
+        if any(id(p) not in held for p in model.parameters()):  # an interrupt came between growing and returning it
+            from nssr.optimizer import make_optimizer
+
+            return make_optimizer(model, lr=optimizer.param_groups[0]["lr"])
     return optimizer
 
 
@@ -374,7 +404,7 @@ def known_function(state: dict[str, Any], name: str, examples: Examples) -> Less
     if func_id is None:
         return None
     entry = state["metadata"][func_id]
-    best = Lesson(name, True, -math.inf, known=True, func_id=func_id)
+    best = Lesson(name, False, -math.inf, known=True, func_id=func_id)
     if entry["composition"] is None:
         return best
     best.composition, best.constants = entry["composition"], entry["constants"]
@@ -386,6 +416,7 @@ def known_function(state: dict[str, Any], name: str, examples: Examples) -> Less
         candidate = {"primary_id": func_id, "comp_type": "none", "routing": best.columns}
         best.exact = executor.validate(state, candidate, some)
     best.held_out_r2 = best.r2
+    best.success = best.r2 > KNOWN_R2
     return best
 
 
@@ -407,9 +438,12 @@ def _best_route(state: dict[str, Any], func_id: int, examples: Examples) -> list
         if not len(records):
             break
         r2 = engine.score(engine.ProgramBatch.from_candidates(table, records, data.lanes), data).r2
-        place = int(np.argmax(np.nan_to_num(r2, nan=-1e300)))  # unsure is better than an error
-        if r2[place] > best or best == -math.inf:
-            best, route = float(r2[place]), list(engine.unpack(records[place : place + 1], width)[0]["routing"])
+        r2 = np.nan_to_num(r2, nan=-1e300)  # unsure is better than an error
+        if (top := float(r2.max())) > best - ROUTE_TIE:
+            tied = engine.unpack(records[r2 > top - ROUTE_TIE], width)
+            first = min(list(candidate["routing"]) for candidate in tied)
+            route = first if top > best + ROUTE_TIE or best == -math.inf else min(route, first)
+            best = max(best, top)
     return route
 
 
@@ -417,19 +451,46 @@ def _packed(state: Mapping[str, Any], found: Found, data: engine.Dataset) -> eng
     return engine.ProgramBatch.from_candidates(state, [found.candidate], data.lanes)
 
 
+def _r2_on(state: Mapping[str, Any], found: Found, data: engine.Dataset) -> float:
+    r2 = float(engine.score(_packed(state, found, data), data).r2[0])
+    return r2 if math.isfinite(r2) else -math.inf
+
+
+def _holds(
+    state: dict[str, Any],
+    composition: Composition,
+    columns: Sequence[int],
+    constants: Sequence[float] | None,
+    mode: str,
+    whole: engine.Dataset,
+) -> bool:
+    """Whether a composition over some of the columns fails on no row of the whole data."""
+    width, shift = whole.n_columns, whole.n_columns - len(columns)
+    steps = []
+    for child, args in composition:
+        n = _function_args(state, child)
+        moved = [a if a < 0 else columns[a] if a < len(columns) else a + shift for a in args[n:]]
+        steps.append((child, [*args[:n], *moved]))
+    batch = engine.ProgramBatch.from_compositions(state, [(steps, width, constants, mode)], whole.lanes)
+    return bool(engine.validate(batch, whole)[0] != engine.FAIL)
+
+
 def _failing_rows(state: Mapping[str, Any], found: Found, whole: engine.Dataset) -> list[int]:
     """Some rows of the whole data on which an exact candidate certainly fails."""
     batch = _packed(state, found, whole)
     if engine.validate(batch, whole)[0] != engine.FAIL:
         return []
-    values, status = engine.predict(batch, whole)
-    assert whole.target is not None
-    bad = ~np.isclose(values[0], whole.target, rtol=1e-6, atol=1e-9)
+    values, _ = engine.predict(batch, whole)
+    y = whole.target
+    assert y is not None
+    with np.errstate(invalid="ignore"):
+        near = np.maximum(REL_TOL * np.maximum(np.abs(values[0]), np.abs(y)), ABS_TOL)
+        bad = ~((np.abs(values[0] - y) <= near) | (values[0] == y))
     rows = np.flatnonzero(bad)
     return [int(r) for r in rows[np.linspace(0, len(rows) - 1, min(len(rows), COUNTEREXAMPLES)).astype(int)]]
 
 
-def _held_out_r2(state: Mapping[str, Any], found: Found, examples: Examples) -> float:
+def _held_out_r2(state: dict[str, Any], found: Found, examples: Examples) -> float:
     """R2 on the rows that the search kept back."""
     _, hold = split(examples)
     data = engine.Dataset.from_examples([examples[i] for i in hold])
@@ -446,7 +507,7 @@ def _read_columns(candidate: Mapping[str, Any]) -> list[int]:
     return sorted({i for i in flat if i >= 0})
 
 
-def _best_trade(state: dict[str, Any], near: list[Found], examples: Examples) -> Found:
+def _best_trade(state: dict[str, Any], examples: Examples, near: list[Found]) -> Found:
     """Of several near misses the one with the shortest description: bits for the residual plus bits for the formula.
 
     Two-part code length in the manner of the Bayesian information criterion: n log(1 - R2) + log(n) size (Schwarz, 1978,
@@ -459,8 +520,9 @@ def _best_trade(state: dict[str, Any], near: list[Found], examples: Examples) ->
         c = found.candidate
         composition = _composition_of(state, c, width)
         formula = Formula.from_composition(
-            state, composition, width, constants=c["constants"], const_mode=c["const_mode"], nonzero=nonzero
-        )
+            state, composition, width, constants=c.get("constants"), const_mode=c.get("const_mode", "multiplicative"),
+            nonzero=nonzero,
+        )  # fmt: skip
         bits = n * math.log(max(1 - found.r2, 1e-15)) + 2 * math.log(n) * formula.size
         return round(bits, 6), preference(state, found)  # many compositions are one formula
 

@@ -37,6 +37,9 @@ FIRST_STEP_CANDIDATES = 200_000
 MAX_CANDIDATES = 24_000_000
 """Most candidates of one search; columns beyond what this allows are left out, least relevant first."""
 
+LEAST_COLUMNS = 4
+"""So many of the most relevant columns are always searched; in a large library the least likely choices go instead."""
+
 SIMPLE_SHARE = 0.25  # of MAX_CANDIDATES for each simple composition type
 PRIOR_SHARE = 0.15
 CARRIES = 4
@@ -144,15 +147,18 @@ def find(
     table = screen.table
     n_functions = table.n_functions
     slots = search_space.choices(state, max_depth=max_depth)
-    relevance = search_space.column_order(
-        [np.array([inputs[c] for inputs, _ in examples], dtype=float) for c in range(screen.whole.n_columns)], screen.y
-    )
+    relevance = search_space.column_order(screen.columns, screen.y)
     simple = slots[slots["comp"] != search_space.PARALLEL]
     pending = slots[slots["comp"] == search_space.PARALLEL]
-    width = search_space.columns_within(pending, table.arity, len(relevance), MAX_CANDIDATES)
+    mirrored = search_space.mirrored(pending, table.commutative)
+    width = search_space.widths(pending[mirrored], table.arity, len(relevance), MAX_CANDIDATES, LEAST_COLUMNS)
+    screen.counters.symmetric += int(search_space.route_counts(pending[mirrored], table.arity, width).sum())
+    pending = pending[~mirrored]
+    width = search_space.widths(pending, table.arity, len(relevance), MAX_CANDIDATES, LEAST_COLUMNS)
+    narrowest = int(width.min(initial=len(relevance)))
+    budget = float(MAX_CANDIDATES)
     guide: Guide | None = ModelGuide(model, x_input) if model is not None and x_input is not None else None
     prior = UnigramGuide(state["metadata"])
-    tried = 0
     for step in range(max(max_steps, 1)):
         if isinstance(guide, ModelGuide):
             guide.temperature = max(START_TEMPERATURE + temperature_boost - TEMPERATURE_DECAY * step, 0.1)
@@ -165,47 +171,52 @@ def find(
         if step == 0:
             for comp in np.unique(simple["comp"]):
                 part = simple[simple["comp"] == comp]
-                n = search_space.columns_within(part, table.arity, len(relevance), SIMPLE_SHARE * MAX_CANDIDATES)
-                found += _run(screen, part, relevance[:n])
-        if not found and len(pending):
-            order = np.argsort(-search_space.log_scores(pending, scores, table.arity, width), kind="stable")
-            pending = pending[order]
+                n = search_space.widths(part, table.arity, len(relevance), SIMPLE_SHARE * MAX_CANDIDATES, LEAST_COLUMNS)
+                narrowest = int(n.min(initial=narrowest))
+                found += _run(screen, part, relevance, n)
+        if not found and len(pending) and budget > 0:
+            log_p = search_space.log_scores(pending, scores, table.arity, width, table.commutative)
+            order = np.argsort(-log_p, kind="stable")
+            pending, width = pending[order], width[order]
             sizes = np.cumsum(search_space.route_counts(pending, table.arity, width))
             quota = FIRST_STEP_CANDIDATES * 2.0**step
-            now = max(int(np.searchsorted(sizes, quota, side="right")), 1)
             if step == max(max_steps, 1) - 1 and max_steps >= 10:
-                now = len(pending)  # a full-length search leaves nothing untried that its budget allows
-            found += _run(screen, pending[:now], relevance[:width])
-            tried += now
-            pending = pending[now:]
+                quota = budget  # a full-length search leaves nothing untried that its budget allows
+            now = max(int(np.searchsorted(sizes, min(quota, budget), side="right")), 1)
+            budget -= float(sizes[now - 1])
+            found += _run(screen, pending[:now], relevance, width[:now])
+            pending, width = pending[now:], width[now:]
         if progress is not None:
             progress(step + 1, max_steps, screen.counters)
         if found:
             best = _tidy(table, min(found, key=lambda f: preference(state, f)))
-            return Outcome(best, best.r2, not len(pending), screen.counters, len(relevance) - width)
-        if not len(pending):
+            return Outcome(best, best.r2, not len(pending), screen.counters, len(relevance) - narrowest)
+        if not len(pending) or budget <= 0:
             break
     near = screen.near_misses()
     _log_near_misses(state, [f.candidate for f in near], examples)
-    outcome = Outcome(None, screen.best_r2, not len(pending), screen.counters, len(relevance) - width)
+    outcome = Outcome(None, screen.best_r2, not len(pending), screen.counters, len(relevance) - narrowest)
     if near:
         outcome.found = _tidy(table, choose(near) if choose else min(near, key=lambda f: (preference(state, f), -f.r2)))
         outcome.r2 = outcome.found.r2
     return outcome
 
 
-def _run(screen: Screen, slots: npt.NDArray[Any], columns: Sequence[int]) -> list[Found]:
-    """Checks every candidate of the choices; what is exact, with or without constants."""
+def _run(
+    screen: Screen, slots: npt.NDArray[Any], columns: Sequence[int], width: npt.NDArray[np.int64]
+) -> list[Found]:
+    """Checks every candidate of the choices over the first ``width`` columns; what is exact, with or without constants."""
     found: list[Found] = []
-    source = engine.Enumerator(slots, screen.table.arity, screen.table.commutative, columns)
     buffer = np.empty(BATCH, dtype=engine.CANDIDATE)
-    while not source.exhausted:
-        records = source.fill(BATCH, buffer)
-        found += screen.exact(records)
-        if not found:
-            found += screen.fitted(records)
-    screen.counters.symmetric += source.n_symmetric
-    screen.counters.cut += source.n_cut
+    for n in np.unique(width):
+        source = engine.Enumerator(slots[width == n], screen.table.arity, screen.table.commutative, columns[:n])
+        while not source.exhausted:
+            records = source.fill(BATCH, buffer)
+            found += screen.exact(records)
+            if not found:
+                found += screen.fitted(records)
+        screen.counters.symmetric += source.n_symmetric
+        screen.counters.cut += source.n_cut
     return found
 
 
@@ -324,7 +335,9 @@ def _generate_candidates(
     wanted = {COMP_CODES[COMP_TYPES[c] if isinstance(c, int) else c] for c in comp_top} | {0}
     barred = {null_id, state.get("loop_id")}
     lists = {slot: [i for i in [*tops[slot], *learned] if i not in barred] for slot in ("primary", "secondary", "tertiary")}
-    slots = search_space.choices(state, max_depth=max_depth, **lists)
+    slots = search_space.choices(
+        state, max_depth=max_depth, primary=lists["primary"], secondary=lists["secondary"], tertiary=lists["tertiary"]
+    )
     slots = slots[np.isin(slots["comp"], list(wanted)) | (slots["comp"] >= search_space.LOOP_DIRECT)]
     table = engine.FunctionTable(state["metadata"])
     parallel = slots["comp"] == search_space.PARALLEL

@@ -62,9 +62,10 @@ def choices(
     """
     allowed = placeable(state)
     arity = {i: state["metadata"][i]["arity"] for i in allowed}
-    first = [i for i in allowed if primary is None or i in set(primary)]
-    second = [i for i in allowed if secondary is None or i in set(secondary)]
-    third = [i for i in allowed if (tertiary is None or i in set(tertiary)) and arity[i] == 2]
+    first, second, third = (
+        allowed if given is None else sorted(set(given).intersection(allowed)) for given in (primary, secondary, tertiary)
+    )
+    third = [i for i in third if arity[i] == 2]
     parts = [_grid(NONE, first)]
     if max_depth > 1:
         same = find_id(state, "CONST") if identities else None
@@ -82,8 +83,8 @@ def choices(
     return np.concatenate(parts)
 
 
-def route_counts(slots: npt.NDArray[Any], arity: npt.NDArray[np.int32], n_columns: int) -> npt.NDArray[np.float64]:
-    """How many candidates each choice has over ``n_columns`` columns, mirror images included. float64 (n,)."""
+def route_lengths(slots: npt.NDArray[Any], arity: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
+    """How many columns a candidate of each choice names. int64 (n,)."""
     arity = np.maximum(arity, 0)
     comp = slots["comp"]
     length = np.select(
@@ -91,21 +92,45 @@ def route_counts(slots: npt.NDArray[Any], arity: npt.NDArray[np.int32], n_column
         [arity[slots["secondary"]], arity[slots["primary"]] + arity[slots["secondary"]], 2],
         arity[slots["primary"]],
     )
-    return np.asarray(float(n_columns) ** length, dtype=np.float64)
+    return np.asarray(length, dtype=np.int64)
+
+
+def route_counts(
+    slots: npt.NDArray[Any], arity: npt.NDArray[np.int32], n_columns: int | npt.NDArray[np.int64]
+) -> npt.NDArray[np.float64]:
+    """How many candidates each choice has, mirror images included. float64 (n,).
+
+    ``n_columns`` is the number of columns, one for all choices or one for each (`widths`).
+    """
+    return np.asarray(np.asarray(n_columns, dtype=np.float64) ** route_lengths(slots, arity), dtype=np.float64)
+
+
+def mirrored(slots: npt.NDArray[Any], commutative: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Choices that join two functions by a commutative third in the order that `engine.Enumerator` leaves to the
+    mirror image, the choice with both functions exchanged. bool (n,)."""
+    swaps = (slots["comp"] == PARALLEL) & (slots["primary"] > slots["secondary"])
+    return np.asarray(swaps & commutative[np.maximum(slots["tertiary"], 0)].astype(bool))
 
 
 def log_scores(
-    slots: npt.NDArray[Any], scores: SlotScores, arity: npt.NDArray[np.int32], n_columns: int
+    slots: npt.NDArray[Any],
+    scores: SlotScores,
+    arity: npt.NDArray[np.int32],
+    n_columns: int | npt.NDArray[np.int64],
+    commutative: npt.NDArray[Any] | None = None,
 ) -> npt.NDArray[np.float64]:
     """Log-probability of one candidate of each choice: its slots' scores, and every route alike. float64 (n,).
 
-    Loops have no class of their own among the composition types; they count as single functions.
+    Loops have no class of their own among the composition types; they count as single functions. With ``commutative``
+    (by function id) a choice that stands for its mirror image too scores as the better of the two.
     """
-    comp = slots["comp"]
+    comp, first, second, third = slots["comp"], slots["primary"], slots["secondary"], slots["tertiary"]
     kind = np.where(comp >= LOOP_DIRECT, 0, comp)
-    total = scores.composition[kind] + scores.primary[slots["primary"]]
-    total = total + np.where(slots["secondary"] >= 0, scores.secondary[slots["secondary"]], 0.0)
-    total = total + np.where(slots["tertiary"] >= 0, scores.tertiary[slots["tertiary"]], 0.0)
+    pair = scores.primary[first] + np.where(second >= 0, scores.secondary[second], 0.0)
+    if commutative is not None:
+        both = (comp == PARALLEL) & commutative[np.maximum(third, 0)].astype(bool)
+        pair = np.where(both, np.maximum(pair, scores.primary[second] + scores.secondary[first]), pair)
+    total = scores.composition[kind] + pair + np.where(third >= 0, scores.tertiary[third], 0.0)
     return np.asarray(total - np.log(route_counts(slots, arity, n_columns)))
 
 
@@ -137,6 +162,33 @@ def columns_within(slots: npt.NDArray[Any], arity: npt.NDArray[np.int32], n_colu
     return n_columns
 
 
+MOST_AT_LEAST = 65536  # candidates that one choice may have in spite of the budget
+
+
+def widths(
+    slots: npt.NDArray[Any], arity: npt.NDArray[np.int32], n_columns: int, budget: float, least: int = 1
+) -> npt.NDArray[np.int64]:
+    """How many of the columns each choice may use, so that all have at most ``budget`` candidates together. int64 (n,).
+
+    Choices with routes of one length share a number of columns. Short routes come first and leave what they do not need
+    to longer ones: functions of many arguments must not take columns away from sums and products. A choice gets
+    ``least`` columns whatever the budget says, fewer only where it would have more than MOST_AT_LEAST candidates then.
+    """
+    length = route_lengths(slots, arity)
+    out = np.full(len(slots), n_columns, dtype=np.int64)
+    lengths = np.unique(length)
+    for place, n in enumerate(lengths):
+        here = length == n
+        share = budget * 2 / (len(lengths) - place + 1)
+        floor = max(w for w in range(1, min(least, n_columns) + 1) if w == 1 or w ** int(n) <= MOST_AT_LEAST)
+        width = n_columns
+        while width > floor and here.sum() * float(width) ** int(n) > share:
+            width -= 1
+        out[here] = width
+        budget = max(budget - here.sum() * float(width) ** int(n), 0.0)
+    return out
+
+
 def expand(
     table: engine.FunctionTable,
     slots: npt.NDArray[Any],
@@ -144,12 +196,17 @@ def expand(
     null_subsets: Sequence[Sequence[int]],
     max_routings: int = 0,
 ) -> list[dict[str, Any]]:
-    """The candidates of a few choices as dicts, over each subset of kept columns, without repetition."""
+    """The candidates of a few choices as dicts, over each subset of kept columns, without repetition.
+
+    Mirror images are not skipped: the choice that stands for both need not be among the few.
+    """
     parts = []
     for kept in null_subsets:
         if not kept:
             continue
-        source = engine.Enumerator(slots, table.arity, table.commutative, list(kept), max_routings=max_routings)
+        source = engine.Enumerator(
+            slots, table.arity, table.commutative, list(kept), symmetry=False, max_routings=max_routings
+        )
         while not source.exhausted:
             parts.append(source.fill(4096))
     if not parts:

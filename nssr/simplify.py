@@ -15,6 +15,7 @@ import numpy as np
 
 from nssr import engine, primitives, registry
 from nssr.schema import FUNCTION_ARGUMENTS
+from nssr.screening import absolute_tolerance
 
 Composition = list[tuple[int, list[int]]]
 Examples = Sequence[tuple[Sequence[Any], Any]]
@@ -32,21 +33,45 @@ def simplify(
 ) -> tuple[Composition, int, list[int] | None]:
     """A composition that is no longer, its arity, and the columns it kept (None if it kept all).
 
-    A composition that does not hold on the examples exactly (a fit within noise) is only freed of unused columns, since
-    there is nothing to check a shorter one against.
+    A composition that does not hold on the examples exactly (a fit within noise) is shortened to one of the same values.
+    Where it has no value on some example, it is only freed of unused columns.
     """
-    examples = _thinned(examples)
-    holds = _validate(state, composition, examples, constants, const_mode)
-    if holds and not constants:
-        single = _try_single_function(state, examples)
+    some = _thinned(examples)
+    if not _validate(state, composition, some, constants, const_mode):
+        own = _own_values(state, composition, examples, constants, const_mode)
+        if own is None:
+            return _strip_unused_inputs(state, composition, some, constants, const_mode)
+        examples, some = own, _thinned(own)
+    shortest = composition
+    if not constants:
+        single = _try_single_function(state, some)
         if single is not None and _complexity(state, single) < _complexity(state, composition):
-            composition = single
-    if holds:
-        shorter = _try_prune(state, composition, examples, constants, const_mode)
-        while shorter is not None:
-            composition = shorter
-            shorter = _try_prune(state, composition, examples, constants, const_mode)
-    return _strip_unused_inputs(state, composition, examples, constants, const_mode)
+            shortest = single
+    shorter = _try_prune(state, shortest, some, constants, const_mode)
+    while shorter is not None:
+        shortest = shorter
+        shorter = _try_prune(state, shortest, some, constants, const_mode)
+    if len(some) == len(examples) or _validate(state, shortest, examples, constants, const_mode):
+        composition = shortest
+    return _strip_unused_inputs(state, composition, some, constants, const_mode)
+
+
+def _own_values(
+    state: dict[str, Any],
+    composition: Composition,
+    examples: Examples,
+    constants: Sequence[float] | None,
+    const_mode: str,
+) -> Examples | None:
+    """The examples with the composition's own values as outputs; None where it has no finite one."""
+    data = engine.Dataset.from_examples(examples)
+    batch = engine.ProgramBatch.from_compositions(
+        state, [(composition, data.n_columns, constants, const_mode)], data.lanes
+    )
+    values, status = engine.predict(batch, data)
+    if status[0] or not np.isfinite(values).all():
+        return None
+    return [(inputs, float(value)) for (inputs, _), value in zip(examples, values[0], strict=True)]
 
 
 def _thinned(examples: Examples) -> Examples:
@@ -146,24 +171,31 @@ def _right(
     batch = engine.ProgramBatch.from_compositions(
         state, [(c, width, constants, const_mode) for c in proposals], data.lanes
     )
-    verdicts = engine.validate(batch, data)
+    assert data.target is not None
+    abs_tol = absolute_tolerance(data.target)
+    verdicts = engine.validate(batch, data, abs_tol=abs_tol)
     return [
         c
         for c, verdict in zip(proposals, verdicts, strict=True)
         if verdict == engine.PASS
-        or (verdict == engine.UNSURE and _reference_says(state, c, examples, constants, const_mode))
+        or (verdict == engine.UNSURE and _reference_says(state, c, examples, constants, const_mode, abs_tol))
     ]
 
 
 def _reference_says(
-    state: dict[str, Any], composition: Composition, examples: Examples, constants: Sequence[float] | None, mode: str
+    state: dict[str, Any],
+    composition: Composition,
+    examples: Examples,
+    constants: Sequence[float] | None,
+    mode: str,
+    abs_tol: float,
 ) -> bool:
     run = registry._make_composed_fn(
         state, composition, lambda i, inputs: registry.execute(state, i, inputs), constants, mode
     )
     try:
         return all(
-            math.isclose(run(list(inputs)), output, rel_tol=primitives.REL_TOL, abs_tol=primitives.ABS_TOL)
+            math.isclose(run(list(inputs)), output, rel_tol=primitives.REL_TOL, abs_tol=abs_tol)
             for inputs, output in examples
         )
     except (ArithmeticError, TypeError, ValueError, IndexError, RuntimeError):

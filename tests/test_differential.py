@@ -152,6 +152,28 @@ def test_candidates_mean_what_the_executor_says(seed: int, lanes: str) -> None:
             assert bool(verdict) == executor.validate(state, c, examples), c
 
 
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 2**32), lanes=st.text("if", min_size=2, max_size=3))
+def test_candidates_in_order_mean_what_each_means_alone(seed: int, lanes: str) -> None:
+    """Lowering a run of candidates uses code of the one before; alone there is none to use."""
+    rng = random.Random(seed)
+    state = LIBRARIES[seed % len(LIBRARIES)]
+    table = engine.FunctionTable(state["metadata"])
+    ids = [i for i, e in state["metadata"].items() if 0 <= e["arity"] <= 3]
+    pairs = [i for i in ids if state["metadata"][i]["arity"] == 2]
+    left = rng.sample(ids, 3)
+    slots = [(3, rng.choice(left), rng.choice(ids), rng.choice(pairs)) for _ in range(8)] + [(1, rng.choice(ids), left[0], -1)]
+    records = engine.Enumerator(
+        np.array(slots, dtype=engine.SLOTS), table.arity, table.commutative, range(len(lanes)), max_routings=12
+    ).fill(100)
+    data = engine.Dataset.from_examples([(row, 0.0) for row in rows(rng, lanes, 5)])
+    together = engine.evaluate(engine.ProgramBatch.from_candidates(table, records, data.lanes), data)
+    for i in range(len(records)):
+        alone = engine.evaluate(engine.ProgramBatch.from_candidates(table, records[i : i + 1], data.lanes), data)
+        np.testing.assert_array_equal(together.status[i], alone.status[0])
+        np.testing.assert_array_equal(together.values[i], alone.values[0])
+
+
 def test_packing_keeps_every_field() -> None:
     state = LIBRARIES[0]
     table = engine.FunctionTable(state["metadata"])

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nssr import primitives
-from nssr.engine import _vm, lowering, postfix
+from nssr.engine import _vm, compositions, lowering, postfix
 from nssr.engine.candidates import CANDIDATE, SLOTS, Enumerator, deduplicate, pack, unpack
 from nssr.engine.functions import FunctionTable
 
@@ -154,10 +154,10 @@ class ProgramBatch:
 
     @classmethod
     def from_compositions(
-        cls, state: Mapping[str, Any], compositions: Iterable[tuple[Any, int, Sequence[float] | None, str]], lanes: str
+        cls, state: Mapping[str, Any], given: Iterable[tuple[Any, int, Sequence[float] | None, str]], lanes: str
     ) -> ProgramBatch:
         """From (composition, arity, constants, const_mode) tuples; arguments are the first ``arity`` columns."""
-        return cls(*lowering.lower_compositions(state["metadata"], compositions, lanes), lanes)
+        return cls(*compositions.lower_compositions(state["metadata"], given, lanes), lanes)
 
     @classmethod
     def from_postfix(

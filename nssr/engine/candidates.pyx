@@ -68,8 +68,14 @@ cdef class Enumerator:
         if len(self._columns) == 0:
             raise ValueError("an enumeration needs at least one column")
         names = ("primary", "secondary", "tertiary")
-        if len(self._slots) and max(int(self._slots[n].max()) for n in names) >= len(self._arity):
-            raise ValueError("a choice names a function id beyond the table of arities")
+        if len(self._slots) and max(int(self._slots[n].max()) for n in names) >= min(len(self._arity), len(self._commutative)):
+            raise ValueError("a choice names a function id beyond the tables of arities and symmetries")
+        comp = self._slots["comp"]
+        lacks = self._slots["primary"] < 0
+        lacks |= (self._slots["secondary"] < 0) & ((comp == SEQUENTIAL) | (comp == NESTED) | (comp == PARALLEL))
+        lacks |= (self._slots["tertiary"] < 0) & (comp == PARALLEL)
+        if lacks.any():
+            raise ValueError(f"choice {int(np.argmax(lacks))} lacks a function that its composition type needs")
         self.slots = self._slots.view(SLOTS)
         self.arity = self._arity
         self.commutative = self._commutative
@@ -212,7 +218,7 @@ cdef class Enumerator:
 def deduplicate(candidates):
     """Indices of the first of each set of equal records, in order. int64 array.
 
-    Equality is that of `search._cand_key`: every field. Records are compared whole; a hash only finds the place to look.
+    Equality is that of `search._cand_key`, and of the constants: every field. Records are compared whole; a hash only finds the place to look.
     """
     records = np.ascontiguousarray(candidates, dtype=CANDIDATE)
     cdef Py_ssize_t n = len(records)
@@ -265,6 +271,11 @@ def _route(value, int n_columns, null_columns, what):
     return [-1 if i in null_columns else i for i in route]
 
 
+def _read(route, int arity):
+    """What a function reads of a route: as many columns as it has arguments, all of them where it takes any number."""
+    return route[:arity] if arity >= 0 else route
+
+
 def pack(candidates, int n_columns, arities):
     """Candidate dicts as a CANDIDATE array.
 
@@ -287,16 +298,14 @@ def pack(candidates, int n_columns, arities):
             first, second = routing if routing is not None else (None, None)
             first = _route(first, n_columns, nulls, f"candidate {place}")
             second = _route(second, n_columns, nulls, f"candidate {place}")
-            second = second[: max(arities.get(int(record["secondary"]), len(second)), 0)]
-            first = first[: max(arities.get(int(record["primary"]), len(first)), 0)]
+            second = _read(second, arities.get(int(record["secondary"]), -1))
+            first = _read(first, arities.get(int(record["primary"]), -1))
         elif comp.startswith("loop"):
             first = _route([0, 1] if routing is None else routing, n_columns, nulls, f"candidate {place}")[:2]
         else:
             first = _route(routing, n_columns, nulls, f"candidate {place}")
             reader = {"none": "primary", "sequential": "secondary", "nested": "primary"}[comp]
-            arity = arities.get(int(record[reader]), len(first))
-            if comp != "nested" or arity >= 0:
-                first = first[: max(arity, 0)]
+            first = _read(first, arities.get(int(record[reader]), -1))
         if len(first) > MAX_ROUTE or len(second) > MAX_ROUTE:
             raise ValueError(f"candidate {place}: a route of more than {MAX_ROUTE} columns")
         record["n1"], record["n2"] = len(first), len(second)
@@ -304,7 +313,7 @@ def pack(candidates, int n_columns, arities):
         record["r2"][: len(second)] = second
         constants = c.get("constants")
         if constants:
-            record["mode"] = CONST_MODES.index(c.get("const_mode", "multiplicative"))
+            record["mode"] = CONST_MODES.index(c.get("const_mode") or "multiplicative")
             record["k"] = constants[0]
             record["k2"] = constants[1] if len(constants) > 1 else 0.0
     return out

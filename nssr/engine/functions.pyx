@@ -35,7 +35,9 @@ cdef class FunctionTable:
             self.arity[i] = entry["arity"]
             if entry.get("composition") is None:
                 self.opcode[i] = entry["opcode"]
-                self.commutative[i] = primitives.BY_OPCODE[entry["opcode"]].commutative
+                primitive = primitives.BY_OPCODE[entry["opcode"]]
+                # MIN and MAX keep their first operand where the other is NaN: exchanged they may differ.
+                self.commutative[i] = primitive.commutative and primitive.rule != primitives.EXTREMUM
                 continue
             self.opcode[i] = KIND_LEARNED
             self._step_start[i] = len(child)

@@ -56,6 +56,9 @@ cdef class Lowering:
     cdef int32_t* values  # stack of registers: inputs and steps of the functions being inlined
     cdef int n_values
     cdef bint share
+    cdef Candidate* left  # the candidate whose primary's code stands at left_start
+    cdef Py_ssize_t left_start, left_length
+    cdef int left_temps, left_available, left_register
     cdef bint no_memory
 
     cdef void prepare(self, FunctionTable table, str lanes, bint share, Py_ssize_t expected)
@@ -77,6 +80,7 @@ cdef class Lowering:
         self, int opcode, const int32_t* args, int n, int depth, int start, int lane, int* out
     ) noexcept nogil
     cdef void finish(self, int status, int register, int mode, double k, double k2, ProgramRecord* out) noexcept nogil
+    cdef int left_side(self, Candidate* c, const int32_t* first, int* out) noexcept nogil
     cdef int candidate(self, Candidate* c, int* out) noexcept nogil
     cdef object result(self, object programs, object out=*)
 

@@ -1,6 +1,5 @@
 """Candidates and compositions to typed flat bytecode: see lowering.pyx."""
 
-from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,4 @@ def lower_candidates(
     *,
     share: bool = True,
     out: tuple[npt.NDArray[Any], npt.NDArray[Any]] | None = None,
-) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]: ...
-def lower_compositions(
-    metadata: Mapping[int, Mapping[str, Any]], compositions: Iterable[Any], lanes: str, *, share: bool = True
 ) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]: ...

@@ -32,8 +32,7 @@ cdef int ARITY[N_OPCODES]
 cdef int COMMUTES[N_OPCODES]
 for _i in range(N_OPCODES):
     RULE[_i] = -1
-_RULES = [primitives.BITWISE, primitives.ARITHMETIC, primitives.DIVISION, primitives.COMPARISON, primitives.SELECTION,
-          primitives.IDENTITY, primitives.ZERO, primitives.ITERATION, primitives.REAL, primitives.EXTREMUM]
+_RULES = ["bitwise", "arithmetic", "division", "comparison", "selection", "identity", "zero", "iteration", "real", "extremum"]
 for _p in primitives.ALL:
     RULE[_p.opcode] = _RULES.index(_p.rule)
     ARITY[_p.opcode] = _p.arity
@@ -47,10 +46,8 @@ cdef int OP_RAISE = _T["RAISE"], OP_UNSURE = _T["UNSURE"]
 cdef int LOOP_I64 = _T["LOOP_I64"], WHILE_I64 = _T["WHILE_I64"], ACCUM_I64 = _T["ACCUM_I64"]
 cdef int P_NEQ = primitives.BY_NAME["NEQ"].opcode, P_MUL = primitives.BY_NAME["MUL"].opcode
 cdef int P_ADD = primitives.BY_NAME["ADD"].opcode
-cdef int P_LOOP = primitives.BY_NAME["LOOP"].opcode
-cdef int P_WHILE = primitives.BY_NAME["WHILE"].opcode
-cdef int P_ACCUM = primitives.BY_NAME["ACCUM"].opcode
-cdef int P_PI = primitives.BY_NAME["PI"].opcode
+cdef int P_LOOP = primitives.BY_NAME["LOOP"].opcode, P_WHILE = primitives.BY_NAME["WHILE"].opcode
+cdef int P_ACCUM = primitives.BY_NAME["ACCUM"].opcode, P_PI = primitives.BY_NAME["PI"].opcode
 
 cdef list _SPARE = []  # scratch of batches that are done: fresh memory costs more than lowering into it
 cdef Py_ssize_t MOST_SPARE = 4, LARGEST_SPARE = 1 << 20
@@ -92,6 +89,7 @@ cdef class Lowering:
         self.n_columns = <int>len(lanes)
         self.n_code = 0
         self.start = 0
+        self.left = NULL
         while self.capacity < expected + MAX_INSTRUCTIONS and not self.no_memory:
             self.grow()
         for i in range(self.n_columns):
@@ -454,6 +452,39 @@ cdef class Lowering:
         out.k = k
         out.k2 = k2
 
+    cdef int left_side(self, Candidate* c, const int32_t* first, int* out) noexcept nogil:
+        """The primary of a parallel candidate. Candidates come with the right side changing fastest, so the code of the
+        one before is mostly the code wanted now."""
+        cdef int status, i
+        cdef Py_ssize_t delta
+        cdef bint same = self.left != NULL and self.n_code == self.start and c.primary == self.left.primary and c.n1 == self.left.n1
+        if same:
+            for i in range(c.n1):
+                same = same and c.r1[i] == self.left.r1[i]
+        if same:
+            delta = self.start - self.left_start
+            if delta:
+                memcpy(&self.code[self.start], &self.code[self.left_start], self.left_length * sizeof(Instruction))
+                for i in range(self.left_available):
+                    self.available[i] += <int32_t>delta
+                self.left_start = self.start
+            self.n_code = self.start + self.left_length
+            self.n_temps = self.left_temps
+            self.n_available = self.left_available
+            out[0] = self.left_register
+            return OK
+        self.left = NULL
+        delta = self.n_code - self.start  # literal zeros may have been loaded already
+        status = self.call(c.primary, first, c.n1, 0, out)
+        if status == OK and not delta:
+            self.left = c
+            self.left_start = self.start
+            self.left_length = self.n_code - self.start
+            self.left_temps = self.n_temps
+            self.left_available = self.n_available
+            self.left_register = out[0]
+        return status
+
     cdef int candidate(self, Candidate* c, int* out) noexcept nogil:
         cdef int32_t first[MAX_ROUTE]
         cdef int32_t second[MAX_ROUTE]
@@ -464,6 +495,8 @@ cdef class Lowering:
             first[i] = c.r1[i] if c.r1[i] >= 0 else self.load_int(0)
         for i in range(c.n2):
             second[i] = c.r2[i] if c.r2[i] >= 0 else self.load_int(0)
+        if c.comp != PARALLEL:
+            self.left = NULL
         if c.comp == NONE:
             return self.call(c.primary, first, c.n1, 0, out)
         if c.comp == SEQUENTIAL:
@@ -486,7 +519,7 @@ cdef class Lowering:
                 inner[i] = register
             return self.call(c.primary, inner, c.n1, 0, out)
         if c.comp == PARALLEL:
-            status = self.call(c.primary, first, c.n1, 0, &register)
+            status = self.left_side(c, first, &register)
             if status != OK:
                 return status
             inner[0] = register
@@ -507,10 +540,8 @@ cdef class Lowering:
         return self.loop(P_LOOP, one, 4, 0, out)
 
     cdef object result(self, object programs, object out=None):
-        """Copies of what was emitted: (instructions, programs). The scratch is free for another batch from here on.
-
-        ``out`` is an INSTRUCTION array that is used, from its start, if it is large enough.
-        """
+        """Copies of what was emitted: (instructions, programs), the former in ``out`` if that is large enough. The scratch
+        is free for another batch from here on."""
         if self.no_memory:
             raise MemoryError("no memory to lower programs")
         code = out[: self.n_code] if out is not None and len(out) >= self.n_code else np.empty(self.n_code, INSTRUCTION)
@@ -526,7 +557,6 @@ cdef class Lowering:
 
 cdef int RULE_OF(int opcode) noexcept nogil:
     return RULE[opcode] if 0 <= opcode < N_OPCODES else -1
-
 
 cdef int ARITY_OF(int opcode) noexcept nogil:
     return ARITY[opcode]
@@ -544,8 +574,7 @@ def lower_candidates(FunctionTable table, candidates, str lanes, *, bint share=T
     programs = programs_out[:n] if programs_out is not None and len(programs_out) >= n else np.empty(n, dtype=PROGRAM)
     if n == 0:
         return work.result(programs, code_out)
-    if not records.flags.writeable:
-        records = records.copy()
+    records = records if records.flags.writeable else records.copy()
     cdef Candidate[::1] view = records
     cdef ProgramRecord[::1] rows = programs
     cdef int register = 0, status, j
@@ -555,11 +584,9 @@ def lower_candidates(FunctionTable table, candidates, str lanes, *, bint share=T
                     and 0 <= view[i].comp <= LOOP_BINARY):
                 bad = i
                 break
-            for j in range(view[i].n1):
-                if view[i].r1[j] >= work.n_columns:
-                    bad = i
-            for j in range(view[i].n2):
-                if view[i].r2[j] >= work.n_columns:
+            for j in range(MAX_ROUTE):
+                if ((j < view[i].n1 and view[i].r1[j] >= work.n_columns)
+                        or (j < view[i].n2 and view[i].r2[j] >= work.n_columns)):
                     bad = i
             if bad >= 0:
                 break
@@ -570,31 +597,3 @@ def lower_candidates(FunctionTable table, candidates, str lanes, *, bint share=T
     if bad >= 0:
         raise ValueError(f"candidate {bad}: a field is out of range, or a route names a column beyond the {work.n_columns} given")
     return work.result(programs, code_out)
-
-
-def lower_compositions(metadata, compositions, str lanes, *, bint share=True):
-    """(INSTRUCTION array, PROGRAM array) for (composition, arity, constants, const_mode) tuples over the first columns."""
-    compositions = list(compositions)
-    cdef FunctionTable table = FunctionTable(metadata, compositions)
-    cdef Py_ssize_t n = len(compositions), i, j
-    cdef int first = table.n_functions - <int>n
-    cdef Lowering work = borrow(table, lanes, share, 8 * n)
-    programs = np.empty(n, dtype=PROGRAM)
-    if n == 0:
-        return work.result(programs)
-    cdef ProgramRecord[::1] out = programs
-    cdef int register = 0, status
-    columns = np.arange(max(work.n_columns, 1), dtype=np.int32)
-    cdef int32_t[::1] args = columns
-    for i in range(n):
-        if table.v_step_count[first + i] == 0:
-            raise ValueError(f"composition {i}: it has no steps")
-        if table.v_arity[first + i] > work.n_columns or table.v_arity[first + i] < 0:
-            raise ValueError(f"composition {i}: it reads {table.v_arity[first + i]} columns, but there are {work.n_columns}")
-    with nogil:
-        for i in range(n):
-            work.begin()
-            register = 0
-            status = work.call(first + <int>i, &args[0], work.n_columns, 0, &register)
-            work.finish(status, register, 0, 0.0, 0.0, &out[i])
-    return work.result(programs)
