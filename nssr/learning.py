@@ -69,8 +69,9 @@ KNOWN_ROWS = 2000
 """Rows on which a function that is known already is judged."""
 ROUTE_ROWS = 128
 MAX_ROUTES = 300_000
-ROUTE_TIE = 1e-12
 """So many ways of giving columns to a known function are tried, on so many rows."""
+REFERENCE_ROUTES = 64
+"""The best of those ways are judged by the reference, on so many rows; the first in order of columns is taken."""
 
 Progress = Callable[[str, int, int, str], None]
 """Called with what is being done, how far, of how much, and a remark."""
@@ -432,19 +433,20 @@ def _best_route(state: dict[str, Any], func_id: int, examples: Examples) -> list
                            np.array([y for _, y in examples], dtype=float))  # fmt: skip
     columns = columns[: columns_within(slots, table.arity, width, MAX_ROUTES)]
     source = engine.Enumerator(slots, table.arity, table.commutative, columns)
-    best, route = -math.inf, list(range(min(arity, width)))
+    best: list[tuple[float, list[int]]] = [(-math.inf, list(range(min(arity, width))))]
     while not source.exhausted:
         records = source.fill(4096)
-        if not len(records):
-            break
         r2 = engine.score(engine.ProgramBatch.from_candidates(table, records, data.lanes), data).r2
-        r2 = np.nan_to_num(r2, nan=-1e300)  # unsure is better than an error
-        if (top := float(r2.max())) > best - ROUTE_TIE:
-            tied = engine.unpack(records[r2 > top - ROUTE_TIE], width)
-            first = min(list(candidate["routing"]) for candidate in tied)
-            route = first if top > best + ROUTE_TIE or best == -math.inf else min(route, first)
-            best = max(best, top)
-    return route
+        r2 = np.nan_to_num(r2, nan=math.inf)  # what the engine is unsure about may be right
+        top = np.argsort(-r2, kind="stable")[:REFERENCE_ROUTES]
+        routes = [list(candidate["routing"]) for candidate in engine.unpack(records[top], width)]
+        best = sorted([*best, *zip(r2[top].tolist(), routes, strict=True)], key=lambda b: -b[0])[:REFERENCE_ROUTES]
+
+    def judged(route: list[int]) -> tuple[float, list[int]]:
+        shown = [([x[c] for c in route], y) for x, y in examples[:REFERENCE_ROUTES]]
+        return -round(executor.r_squared(state, func_id, shown), 12), route
+
+    return min((route for _, route in best if len(route) == arity), key=judged, default=best[0][1])
 
 
 def _packed(state: Mapping[str, Any], found: Found, data: engine.Dataset) -> engine.ProgramBatch:

@@ -345,10 +345,15 @@ def _without_identities(
 ) -> tuple[str, tuple[float, ...]]:
     """The fit without a factor of 1 or a summand of 0, where the data do not tell it from what was fitted.
 
-    A constant less may cost as much as one that means nothing would explain: twice its standard error.
+    A constant less may cost what one that means nothing would explain: two of its standard errors. Where the constants
+    are so near to 1 and 0 that no other truth is likely, it may cost three, and two constants less four.
     """
     base, spread = _residual(p, y, fit, constants), _residual(p, y, "scale", (0.0,))
-    allowed = max(NOISE_FREE * spread, base * (1 + 4 / max(len(y) - len(constants), 1)))
+    factor = constants[0] if fit != "offset" else 1.0
+    summand = constants[-1] if fit != "scale" else 0.0
+    near = abs(factor - 1) < 1e-4 and abs(summand) < 1e-4 * float(np.abs(y).max())
+    errors = (4.0 if fit == "affine" else 3.0) if near else 2.0
+    allowed = max(NOISE_FREE * spread, base * (1 + errors**2 / max(len(y) - len(constants), 1)))
     while fit != "none":
         plainer = ("offset", (float(np.mean(y - p)),)) if fit == "affine" else ("none", ())
         if not _residual(p, y, *plainer) <= allowed:

@@ -407,7 +407,7 @@ def test_packs(capsys, place):
 
 
 @pytest.mark.parametrize("arguments", [FAST, TRAINED], ids=["unguided", "guided"])
-def test_two_at_once(place, arguments):
+def test_two_at_once(capsys, place, arguments):
     """Both end well, and the library has what either found, once."""
     pairs = [(1, 2), (2, 5), (7, 3), (4, 4), (6, 1), (9, 8)]
     laws = {"PLUS": lambda a, b: a + b, "TIMES": lambda a, b: a * b, "OURS": lambda a, b: a - b}
@@ -423,7 +423,7 @@ def test_two_at_once(place, arguments):
         assert "OURS: " in out
     assert learned(Path("checkpoints/symbolic.db")) == {"PLUS": 3, "TIMES": 2, "OURS": -1}
     for each in given:
-        status, out, err = spawn(place, *each)
+        status, out, err = run(capsys, *each)
         assert (status, err) == (0, "")
         assert out.count("known already") == 2
 
