@@ -140,6 +140,9 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise UserError(f"{path} was trained on encoding {trained} of the examples, this NSSR has {mine}; {advice}")
     if missing := {"architecture", "vocab", "model", "optimizer", "ema"} - saved.keys():
         raise UserError(f"{path} is damaged: it has no {', '.join(sorted(missing))}; {advice}")
+    vocab = saved["vocab"]
+    if not (isinstance(vocab, list) and vocab and all(isinstance(name, str) for name in vocab)):
+        raise UserError(f"{path} is damaged: it names no functions; {advice}")
     return saved
 
 

@@ -40,7 +40,12 @@ def curriculum_tasks(state: dict[str, Any]) -> list[dict[str, Any]]:
     Withheld primitives have no task. A noisy variant names its real columns under ``routing``.
     """
     rng = random.Random(SEED)
-    ids = {e["name"]: i for i, e in state["metadata"].items() if i not in state.get("withheld", ())}
+    withheld = state.get("withheld", ())
+    ids = {
+        primitives.BY_OPCODE[e["opcode"]].name: i
+        for i, e in state["metadata"].items()
+        if e["composition"] is None and i not in withheld
+    }
     tasks: list[dict[str, Any]] = []
     for i, entry in sorted(state["metadata"].items()):
         if entry["composition"] is not None or i not in ids.values():

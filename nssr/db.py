@@ -22,7 +22,7 @@ from typing import Any
 from nssr import schema
 from nssr.errors import UserError
 from nssr.primitives import PACKS
-from nssr.schema import CONST_MODES, FUNCTION_ARGUMENTS, MAX_NAME
+from nssr.schema import CONST_MODES, FUNCTION_ARGUMENTS, MAX_NAME, SET_ASIDE
 
 Composition = list[tuple[int, list[int]]]
 
@@ -146,6 +146,15 @@ def add_learned(
     return layer
 
 
+def rename(conn: sqlite3.Connection, func_id: int, name: str) -> None:
+    """Give a function another name; its id, which is what others use, stays. ValueError if the name is taken or bad."""
+    check_name(name)
+    with transaction(conn):
+        if conn.execute("SELECT 1 FROM functions WHERE name = ?", (name,)).fetchone() is not None:
+            raise ValueError(f"function {func_id}: the name {name!r} is taken")
+        conn.execute("UPDATE functions SET name = ? WHERE id = ?", (name, func_id))
+
+
 def get_function(conn: sqlite3.Connection, func_id: int) -> dict[str, Any] | None:
     """One function as a dict of its columns with JSON parsed, or None where there is none."""
     rows = _select(conn, "WHERE id = ?", (func_id,))
@@ -183,6 +192,7 @@ def get_functions_by_layer(conn: sqlite3.Connection, layer: int) -> list[dict[st
 def get_packs(conn: sqlite3.Connection) -> tuple[str, ...]:
     """The packs that have primitives in the library, in the order of the table of operations."""
     names = {row[0] for row in conn.execute("SELECT name FROM functions WHERE composition IS NULL")}
+    names = {name.removeprefix(SET_ASIDE) for name in names}
     return tuple(pack for pack, primitives in PACKS.items() if any(p.name in names for p in primitives))
 
 

@@ -26,7 +26,7 @@ from nssr.primitives import (
     REAL,
     SELECTION,
 )
-from nssr.schema import FUNCTION_ARGUMENTS
+from nssr.schema import FUNCTION_ARGUMENTS, SET_ASIDE
 
 if TYPE_CHECKING:
     from nssr.algebra import Algebra
@@ -209,7 +209,7 @@ class _Builder:
 
     def _step(self, child: int, args: Sequence[int], values: list[int], inside: tuple[int, ...]) -> int:
         meta = self._meta(child)
-        name = str(meta["name"])
+        name = str(meta["name"]) if meta["composition"] is not None else str(meta["name"]).removeprefix(SET_ASIDE)
         if meta["composition"] is not None:
             if child in inside:
                 raise ValueError(f"the function {name!r} (id {child}) is composed of itself")

@@ -402,7 +402,7 @@ def take_in(
 def known_function(state: dict[str, Any], name: str, examples: Examples) -> Lesson | None:
     """The function of this name, with its R2 on the examples over the columns that suit it best; None if unknown."""
     func_id = next((i for i, e in state["metadata"].items() if e["name"] == name), None)
-    if func_id is None:
+    if func_id is None or registry.name_is_free(state, name):
         return None
     entry = state["metadata"][func_id]
     best = Lesson(name, False, -math.inf, known=True, func_id=func_id)
@@ -545,7 +545,7 @@ def save_checkpoint(model: TRM, optimizer: torch.optim.Optimizer, state: Mapping
     """Writes weights, averaged weights, optimizer and vocabulary, in one atomic replacement."""
     from nssr import checkpoint
 
-    vocab = [state["metadata"][i]["name"] for i in sorted(state["metadata"])]
+    vocab = registry.plain_names(dict(state))
     checkpoint.save(checkpoint_path(state), model, optimizer, state.get("ema"), vocab, state.get("config", CONFIG))
 
 
@@ -556,7 +556,7 @@ def load_checkpoint(model: TRM, optimizer: torch.optim.Optimizer, state: dict[st
     """
     from nssr import checkpoint
 
-    vocab = [state["metadata"][i]["name"] for i in sorted(state["metadata"])]
+    vocab = registry.plain_names(dict(state))
     loaded = checkpoint.load(checkpoint_path(state), model, optimizer, state.get("ema"), vocab)
     if loaded:
         state["trained"] = True

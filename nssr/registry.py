@@ -15,14 +15,14 @@ from __future__ import annotations
 import operator
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from nssr import db
 from nssr.db import Composition
 from nssr.errors import UserError
-from nssr.primitives import BY_NAME, MAX_INT_BITS, MAX_ITERATIONS, MAX_TOTAL_ITERATIONS, PACKS, Primitive
-from nssr.schema import FUNCTION_ARGUMENTS
+from nssr.primitives import BY_NAME, BY_OPCODE, MAX_INT_BITS, MAX_ITERATIONS, MAX_TOTAL_ITERATIONS, PACKS, Primitive
+from nssr.schema import FUNCTION_ARGUMENTS, SET_ASIDE
 
 State = dict[str, Any]
 Fn = Callable[[list[Any]], Any]
@@ -179,7 +179,8 @@ def init_registry(conn: sqlite3.Connection, packs: Iterable[str] = ("core",), wi
     """
     asked = _check_packs(["core", *([packs] if isinstance(packs, str) else packs)])
     with db.transaction(conn):
-        stored = {f["name"]: f for f in _all_functions(conn)}
+        functions = _all_functions(conn)
+        stored = {f["name"]: f for f in functions} | {f["name"].removeprefix(SET_ASIDE): f for f in functions if _is_primitive(f)}
         present = db.get_packs(conn)
         for pack in (p for p in PACKS if p in asked or p in present):
             for primitive in PACKS[pack]:
@@ -222,20 +223,43 @@ def register_learned(
     One transaction: when anything fails, file and memory are as before. (Inside a transaction of the caller's, rolling
     that back calls for a new :func:`load_registry`.) Functions that another process has registered meanwhile are taken
     into ``state`` as well, since ids are shared. Raises ``ValueError`` when the name is taken or an argument is not
-    valid (see :func:`nssr.db.add_learned`).
+    valid (see :func:`nssr.db.add_learned`). The name of a withheld primitive is free: the primitive keeps its id and is
+    called ``primitive NAME`` from then on, so a library grown without ADD may learn its own.
     """
     db.check_name(name)
-    if any(meta["name"] == name for meta in state["metadata"].values()):
+    namesake = next((i for i, meta in state["metadata"].items() if meta["name"] == name), None)
+    if namesake is not None and not name_is_free(state, name):
         raise ValueError(f"there is a function named {name!r} already; choose another name")
     with db.transaction(conn):
+        if namesake is not None:
+            db.rename(conn, namesake, SET_ASIDE + name)
         # Under the write lock nobody else can take the id between looking and storing.
         func_id = max(db.max_id(conn) + 1, int(state["next_id"]))
         db.add_learned(conn, func_id, name, arity, composition, constants, const_mode)
         rows = [row for row in _all_functions(conn) if row["id"] not in state["functions"]]
+    if namesake is not None:
+        state["metadata"][namesake]["name"] = SET_ASIDE + name
     execute_fn = _executor(state)
     for row in rows:
         _install(state, row, execute_fn)
     return func_id
+
+
+def name_is_free(state: State, name: str) -> bool:
+    """Whether a learned function could have this name: nothing has it, or only a primitive that is withheld and iterates
+    nothing."""
+    found = next((i for i, meta in state["metadata"].items() if meta["name"] == name), None)
+    if found is None:
+        return True
+    return found in state.get("withheld", ()) and state["metadata"][found]["opcode"] is not None and name not in FUNCTION_ARGUMENTS
+
+
+def plain_names(state: State) -> list[str]:
+    """Names in the order of ids, primitives under the name of their operation: what a model's vocabulary is called."""
+    return [
+        meta["name"].removeprefix(SET_ASIDE) if meta["opcode"] is not None else meta["name"]
+        for _, meta in sorted(state["metadata"].items())
+    ]
 
 
 def _make_composed_fn(
@@ -326,6 +350,10 @@ def _all_functions(conn: sqlite3.Connection) -> list[dict[str, Any]]:
         raise UserError(f"The library is damaged: a composition or constants cannot be read ({error}).") from error
 
 
+def _is_primitive(row: Mapping[str, Any]) -> bool:
+    return row["composition"] is None
+
+
 def _primitive_name(state: State, func_id: int) -> str:
     """The name of a primitive; empty for learned and unknown functions, which may bear any name."""
     meta = state["metadata"].get(func_id)
@@ -337,12 +365,13 @@ def _install(state: State, row: dict[str, Any], execute_fn: Execute) -> None:
     func_id, name, arity, steps = row["id"], row["name"], row["arity"], row["composition"]
     opcode: int | None = None
     if steps is None:
-        if name not in BY_NAME:
+        operation = name.removeprefix(SET_ASIDE)
+        if operation not in BY_NAME:
             raise UserError(
                 f"The library has a primitive {name!r} (id {func_id}) that this version does not know; upgrade NSSR."
             )
-        arity, factory = _ALL_PRIMITIVES[name]
-        function, opcode = factory(execute_fn), BY_NAME[name].opcode
+        arity, factory = _ALL_PRIMITIVES[operation]
+        function, opcode = factory(execute_fn), BY_NAME[operation].opcode
     else:
         try:
             for child, args in steps:
@@ -370,7 +399,7 @@ _ALL_PRIMITIVES = _make_primitives(PACKS)
 
 
 def _withheld(state: State, without: Iterable[str]) -> set[int]:
-    ids = {meta["name"]: i for i, meta in state["metadata"].items() if meta["opcode"] is not None}
+    ids = {BY_OPCODE[meta["opcode"]].name: i for i, meta in state["metadata"].items() if meta["opcode"] is not None}
     names = [without] if isinstance(without, str) else list(without)
     for name in names:
         if name not in ids:

@@ -16,6 +16,9 @@ FUNCTION_ARGUMENTS = {"LOOP": 1, "WHILE": 2, "ACCUM": 2}
 MAX_NAME = 200
 """Most characters in the name of a function."""
 
+SET_ASIDE = "primitive "
+"""Before the name of a primitive whose plain name a learned function has taken, in a session that did without it."""
+
 SCHEMA_VERSION = 1
 """Kept in ``PRAGMA user_version``. A library with a larger number was made by a newer NSSR and is refused."""
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from nssr import db, registry
 from nssr.errors import UserError
 from nssr.primitives import PACKS
+from nssr.schema import FUNCTION_ARGUMENTS, SET_ASIDE
 from nssr.table import Table
 
 if TYPE_CHECKING:
@@ -65,8 +66,9 @@ class Session:
         packs, without = words(options.packs), words(options.without)
         existed = self.path.exists()
         check_choices(packs, without, existed)
+        reserved = {p.name for pack in {"core", *packs} for p in PACKS[pack]} - free_names(without)
         for job in jobs:
-            job.check_name({p.name for pack in {"core", *packs} for p in PACKS[pack]})
+            job.check_name(() if existed else reserved)
         if self.guided or options.db is None:
             _require_writable(self.folder)
         # Asked here and not left to SQLite, which leaves the files of its log beside a library that it cannot write.
@@ -81,7 +83,7 @@ class Session:
         interrupts.something_at_stake()
         self.conn: sqlite3.Connection = db.init_db(str(self.path))
         try:
-            self.known = self._known(jobs) if existed else {}
+            self.known = self._known(jobs, without, reserved) if existed else {}
             self.state = registry.init_registry(self.conn, packs, without)
             if self.guided:
                 self._make_model(where)
@@ -92,15 +94,19 @@ class Session:
             self.conn.close()
             raise
 
-    def _known(self, jobs: Sequence[Job]) -> dict[str, Lesson]:
+    def _known(self, jobs: Sequence[Job], without: Sequence[str], reserved: set[str]) -> dict[str, Lesson]:
         """What the library knows of the jobs already. UserError for a name under which it knows something else."""
         from nssr import learning
 
-        state = registry.load_registry(self.conn)
+        there = {f["name"] for f in db.get_all_functions(self.conn)}
+        # A pack that is asked for only now brings its names later.
+        state = registry.load_registry(self.conn, [name for name in without if name in there or SET_ASIDE + name in there])
         taken = {e["name"]: e for e in state["metadata"].values()}
+        learned = {name for name, entry in taken.items() if entry["composition"] is not None}
         known = {}
         for job in jobs:
-            if job.name not in taken:
+            job.check_name(reserved - learned)
+            if registry.name_is_free(state, job.name):
                 continue
             job.check_name(name for name, entry in taken.items() if entry["composition"] is None)
             lesson = learning.known_function(state, job.name, job.table.sample(SAMPLE_ROWS, 0).examples())
@@ -125,8 +131,6 @@ class Session:
         path = self.folder / "model.pt"
         if path.exists():
             vocab = checkpoint.read(path)["vocab"]
-            if not (isinstance(vocab, list) and vocab and all(isinstance(name, str) for name in vocab)):
-                raise UserError(f"{path} is damaged: it names no functions; move it away, or give another path")
             config = self._config(where)
             model = create_model(n_functions=len(vocab), **{k: config[k] for k in _SIZES})
             checkpoint.load(path, model, None, None, vocab)
@@ -246,6 +250,11 @@ def check_choices(packs: Sequence[str], without: Sequence[str], existed: bool) -
             near = difflib.get_close_matches(name.upper(), usable, n=1)
             hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(usable)}"
             raise UserError(f"--without: there is no primitive {name!r}; {hint}")
+
+
+def free_names(without: Iterable[str]) -> set[str]:
+    """Names of primitives that a learned function may take, because this session does without them."""
+    return {name for name in without if name not in FUNCTION_ARGUMENTS}
 
 
 def _require_writable(folder: Path) -> None:

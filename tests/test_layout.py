@@ -15,7 +15,7 @@ PACKAGE = ROOT / "nssr"
 
 # Floor by floor, lowest first. A room may import rooms of lower floors, and nothing else of this package.
 FLOORS = [
-    {"errors"},
+    {"errors", "interrupt"},
     {"primitives", "schema", "guide", "encoding", "csvfile", "device"},
     {"table", "model", "notation"},
     {"db", "engine", "optimizer", "algebra"},
@@ -23,8 +23,8 @@ FLOORS = [
     {"formula", "executor", "search_space"},
     {"screening", "curriculum"},
     {"simplify", "search", "train"},
-    {"learning"},
-    {"console"},
+    {"learning", "console"},
+    {"session"},
     {"main"},
 ]
 FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
@@ -54,7 +54,7 @@ def imports_of(path: Path) -> set[str]:
         if isinstance(node, ast.ImportFrom):
             module = ("nssr." + (node.module or "")).rstrip(".") if node.level else (node.module or "")
             if module == "nssr":
-                rooms |= {alias.name for alias in node.names}
+                rooms |= {alias.name for alias in node.names if not alias.name.startswith("__")}
             elif module.startswith("nssr."):
                 rooms.add(module.split(".")[1])
         elif isinstance(node, ast.Import):

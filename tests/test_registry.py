@@ -6,6 +6,7 @@ import contextlib
 import math
 import sqlite3
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -357,3 +358,29 @@ def test_a_library_that_cannot_be_run_is_refused(conn: sqlite3.Connection, row: 
     conn.execute(f"INSERT INTO functions VALUES {row}")
     with pytest.raises(UserError, match="library"):
         load_registry(conn)
+
+
+def test_a_learned_function_may_take_the_name_of_a_withheld_primitive(tmp_path: Path) -> None:
+    conn = db.init_db(str(tmp_path / "library.db"))
+    state = registry.init_registry(conn, without=["ADD"])
+    ids = {meta["name"]: i for i, meta in state["metadata"].items()}
+    learned = registry.register_learned(conn, state, "ADD", 2, [(ids["LOOP"], [ids["INC"], 1, 0])])
+    assert state["metadata"][learned]["name"] == "ADD"
+    assert state["metadata"][ids["ADD"]]["name"] == "primitive ADD"
+    assert registry.execute(state, learned, [3, 4]) == registry.execute(state, ids["ADD"], [3, 4]) == 7
+    again = registry.init_registry(conn, packs=("core", "science"))
+    assert {i: meta["name"] for i, meta in state["metadata"].items()}.items() <= {
+        i: meta["name"] for i, meta in again["metadata"].items()
+    }.items()
+    assert registry.load_registry(conn, without=["ADD"])["withheld"] == {ids["ADD"]}
+    assert registry.plain_names(again)[: learned + 1].count("ADD") == 2
+    with pytest.raises(ValueError, match="ADD"):
+        registry.register_learned(conn, again, "ADD", 1, [(ids["INC"], [0])])
+
+
+@pytest.mark.parametrize("name", ["ADD", "LOOP"])
+def test_the_names_of_primitives_in_use_are_taken(name: str) -> None:
+    conn = db.init_db(":memory:")
+    state = registry.init_registry(conn, without=["LOOP"])
+    with pytest.raises(ValueError, match=name):
+        registry.register_learned(conn, state, name, 2, [(4, [0, 1])])
