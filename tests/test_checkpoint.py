@@ -272,10 +272,12 @@ def test_a_process_killed_while_saving_never_leaves_a_broken_file(path, tmp_path
     for attempt in range(60):  # six kills, and as many more as it takes to hit one at work
         if attempt >= 6 and interrupted:
             break
+        before = path.stat().st_mtime_ns if path.exists() else 0
         child = context.Process(target=save_for_ever, args=(path,), daemon=True)
         child.start()
         deadline = time.monotonic() + 60
-        while not path.exists() and time.monotonic() < deadline:
+        # Until it has saved once: starting up takes longer than saving.
+        while (not path.exists() or path.stat().st_mtime_ns == before) and time.monotonic() < deadline:
             time.sleep(0.005)
         time.sleep(rng.uniform(0.05, 0.25))
         child.kill()

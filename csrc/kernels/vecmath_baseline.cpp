@@ -1,0 +1,18 @@
+#include <cstddef>
+#include <cstdint>
+
+#include "vecmath.hpp"
+
+namespace nssr::vecmath {
+namespace {
+#include "vecmath.inl"
+}  // namespace
+
+#if defined(__aarch64__)
+#define NSSR_TARGET_NAME "neon"
+#else
+#define NSSR_TARGET_NAME "baseline"
+#endif
+extern constexpr Table baseline_table = make_table(NSSR_TARGET_NAME);  // no code runs to fill it in
+
+}  // namespace nssr::vecmath
