@@ -49,7 +49,7 @@ CONFIG: dict[str, Any] = {
     "checkpoint_dir": "checkpoints",
 }
 
-SMALL_CONFIG: dict[str, Any] = {**CONFIG, "n_recursions": 2, "T": 1, "n_sup": 1, "dropout": 0.0, "lr": 2e-3}
+SMALL_CONFIG: dict[str, Any] = {**CONFIG, "n_recursions": 2, "T": 1, "n_sup": 1, "dropout": 0.0, "lr": 2e-3, "batch_size": 64}
 """What `main` uses without a GPU: the same weights, less recursion. See docs/decisions.md for what was measured."""
 
 TARGETS: list[tuple[str, list[tuple[list[int], int]]]] = [
@@ -57,8 +57,11 @@ TARGETS: list[tuple[str, list[tuple[list[int], int]]]] = [
     ("XOR", [([a, b], (a | b) & ~(a & b)) for a in (0, 1) for b in (0, 1)]),
 ]
 
-PRETRAIN_EPOCHS = 60
-"""Supervised passes over the curriculum before the first search; documented as 20 epochs of up to 16 passes each."""
+PRETRAIN_EPOCHS = 20
+"""Passes over the curriculum before the first search."""
+
+REPLAY_EPOCHS = 6
+"""Passes over everything known after a discovery, in the command; `learn` documents 30, for who has the time."""
 
 REPLAY_EXAMPLES = 32
 KNOWN_R2 = 0.99
@@ -172,11 +175,12 @@ def pretrain(
 
     _init_replay_buffer(state)
     tasks, config = state["replay_buffer"], state.get("config", CONFIG)
-    epochs = max(PRETRAIN_EPOCHS // config["n_sup"], 20) if epochs is None else epochs
-    batches = -(-len(tasks) // 256)
+    epochs = PRETRAIN_EPOCHS if epochs is None else epochs
+    batch_size = config.get("batch_size", 256)
+    batches = -(-len(tasks) // batch_size)
     losses = train_on_replay(
         model, optimizer, tasks, input_dim=config["input_dim"], seq_len=config["seq_len"], n_sup=config["n_sup"],
-        max_steps=epochs * config["n_sup"] * batches, ema=state.get("ema"), seed=len(tasks),
+        max_steps=epochs * config["n_sup"] * batches, batch_size=batch_size, ema=state.get("ema"), seed=len(tasks),
         progress=None if progress is None else (lambda step, total, loss: progress(doing, step, total, f"loss {loss:.2f}")),
     )  # fmt: skip
     state["trained"] = True  # only now: a model interrupted in its first training has to start that anew

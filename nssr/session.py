@@ -205,7 +205,7 @@ class Session:
             self.conn, self.state, self.model, self.optimizer, job.name, sample.examples(),
             max_search_steps=self.options.max_steps, max_depth=self.options.max_depth, n_threads=self.options.threads,
             whole=whole, rows=table.examples, progress=self.console.progress, announce=once, keep=self._keep,
-            train_epochs=epochs, **({} if epochs is None else {"num_epochs": epochs}),
+            train_epochs=epochs, num_epochs=learning.REPLAY_EPOCHS if epochs is None else epochs,
         )  # fmt: skip
         if not announced:
             announce(lesson)
