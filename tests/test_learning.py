@@ -21,6 +21,15 @@ ID = {e["name"]: i for i, e in registry.init_registry(db.init_db(":memory:"))["m
 PAIRS = [[a, b] for a in range(5) for b in range(5)]
 
 
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """A model this small trains faster alone than with a second thread that others keep busy."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 class Session:
     """A library, and a small model that belongs to it. ``trained``: spare the first training."""
 

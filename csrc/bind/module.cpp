@@ -6,6 +6,8 @@
 #include "nssr/run.hpp"
 
 namespace nssr::bind {
+void bind_vecmath(py::module_& m);
+
 namespace {
 
 // Python's signal handlers run here; true leaves the exception (KeyboardInterrupt) set for `run` to raise.
@@ -108,6 +110,7 @@ PYBIND11_MODULE(_vm, m) {
     m.def("target", [] { return std::string(active_kernels().name); });
     m.def("set_target", [](const std::string& name) { set_target(name.c_str()); }, py::arg("name"));
     m.def("opcodes", &opcodes, "The table the engine was built with.");
+    bind_vecmath(m);
 }
 
 }  // namespace nssr::bind

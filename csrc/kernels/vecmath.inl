@@ -1,8 +1,12 @@
-// Vector maths without branches: plain code over one lane, which the compiler turns into vectors of the target's width.
+// Vector maths without branches, on GCC's and Clang's vector extension.
 //
 // Included once by each target's file, inside its namespace; everything has internal linkage. Only operations that every
 // target rounds alike are used (+ - * / sqrt, comparisons, bits) and always in the order written here: no fused
-// multiply-add, no reassociation. So all targets, loop bodies and loop tails give the same bits.
+// multiply-add, no reassociation. Lanes do not see each other and a last part vector is padded, so results have the same
+// bits on all targets and in all places.
+//
+// Plain loops over scalars were tried first. GCC 12 threads jumps through chains of selects until it no longer vectorises
+// pow, asin and the long reduction of angles; vector types leave nothing to its mood.
 //
 // Written with these at hand; methods were learnt, no code was taken:
 //   W. Cody, W. Waite: Software Manual for the Elementary Functions, 1980 (argument reduction in parts)
@@ -14,130 +18,219 @@
 
 #define NSSR_LANE static inline __attribute__((always_inline))
 
-// ---- bits -----------------------------------------------------------------------------------------------------------
+// ---- lanes ----------------------------------------------------------------------------------------------------------
 
-template <class T>
-struct Format;
+#if defined(__AVX512F__) && defined(__AVX512DQ__)
+#define NSSR_VECTOR_BYTES 64
+#elif defined(__AVX2__)
+#define NSSR_VECTOR_BYTES 32
+#else
+#define NSSR_VECTOR_BYTES 16
+#endif
+
+template <class V>
+struct Of;
 template <>
-struct Format<double> {
-    typedef std::uint64_t Bits;
+struct Of<double> {
+    typedef double Vector __attribute__((vector_size(NSSR_VECTOR_BYTES)));
+    typedef std::uint64_t Bit, Bits __attribute__((vector_size(NSSR_VECTOR_BYTES)));
     static constexpr int kFraction = 52, kBias = 1023;
-    static constexpr double kSmallest = 0x1p-1022;           // normal number
-    static constexpr Bits kHeadMask = ~Bits{0x7FFFFFF};  // keeps 26 bits of the significand
+    static constexpr double kSmallest = 0x1p-1022;  // normal number
 };
 template <>
-struct Format<float> {
-    typedef std::uint32_t Bits;
+struct Of<float> {
+    typedef float Vector __attribute__((vector_size(NSSR_VECTOR_BYTES)));
+    typedef float HalfVector __attribute__((vector_size(NSSR_VECTOR_BYTES / 2)));
+    typedef std::uint32_t Bit, Bits __attribute__((vector_size(NSSR_VECTOR_BYTES)));
     static constexpr int kFraction = 23, kBias = 127;
     static constexpr float kSmallest = 0x1p-126f;
 };
-template <class T>
-using Bits = typename Format<T>::Bits;
+typedef Of<double>::Vector F64;
+typedef Of<float>::Vector F32;
+typedef Of<double>::Bits U64;
+template <>
+struct Of<F64> : Of<double> {
+    typedef double Element;
+};
+template <>
+struct Of<F32> : Of<float> {
+    typedef float Element;
+};
+template <class V>
+using Element = typename Of<V>::Element;
+template <class V>
+using Bits = typename Of<V>::Bits;
 
 template <class T>
 struct Constants;
 #include "vecmath_tables.inl"
 
-template <class T>
-NSSR_LANE Bits<T> bits(T x) {
-    Bits<T> u;
-    __builtin_memcpy(&u, &x, sizeof u);
-    return u;
+template <class V>
+NSSR_LANE V all(Element<V> x) {
+    return V{} + x;
 }
-template <class T>
-NSSR_LANE T from_bits(Bits<T> u) {
-    T x;
-    __builtin_memcpy(&x, &u, sizeof x);
+template <class V>
+NSSR_LANE V load(const Element<V>* from) {
+    V v;
+    __builtin_memcpy(&v, from, sizeof v);
+    return v;
+}
+template <class V>
+NSSR_LANE void store(Element<V>* to, V v) {
+    __builtin_memcpy(to, &v, sizeof v);
+}
+// mask ? a : b, lane by lane.
+template <class M, class V>
+NSSR_LANE V select(M mask, V a, V b) {
+    return mask ? a : b;
+}
+
+template <class V>
+constexpr typename Of<V>::Bit kSign = typename Of<V>::Bit{1} << (sizeof(Element<V>) * 8 - 1);
+template <class V>
+constexpr Element<V> kInf = static_cast<Element<V>>(__builtin_inff());
+template <class V>
+NSSR_LANE V not_a_number() {
+    return all<V>(static_cast<Element<V>>(__builtin_nanf("")));
+}
+template <class V>  // from here on there are only integers
+constexpr Element<V> kTwoToFraction = static_cast<Element<V>>(typename Of<V>::Bit{1} << Of<V>::kFraction);
+template <class V>
+constexpr Element<V> kRound = kTwoToFraction<V> * Element<V>(1.5);
+
+template <class V>
+NSSR_LANE V absolute(V x) {
+    return (V)((Bits<V>)x & ~kSign<V>);
+}
+template <class V>
+NSSR_LANE Bits<V> sign_of(V x) {
+    return (Bits<V>)x & kSign<V>;
+}
+template <class V>
+NSSR_LANE V flip(V x, Bits<V> sign) {
+    return (V)((Bits<V>)x ^ sign);
+}
+// The smaller one, the larger one; b where a is NaN. x86 has instructions for exactly these.
+#if NSSR_VECTOR_BYTES == 64
+// GCC 12 warns about the plain forms' own header.
+NSSR_LANE F64 smaller(F64 a, F64 b) { return (F64)_mm512_maskz_min_pd(0xFF, (__m512d)a, (__m512d)b); }
+NSSR_LANE F32 smaller(F32 a, F32 b) { return (F32)_mm512_maskz_min_ps(0xFFFF, (__m512)a, (__m512)b); }
+NSSR_LANE F64 larger(F64 a, F64 b) { return (F64)_mm512_maskz_max_pd(0xFF, (__m512d)a, (__m512d)b); }
+NSSR_LANE F32 larger(F32 a, F32 b) { return (F32)_mm512_maskz_max_ps(0xFFFF, (__m512)a, (__m512)b); }
+NSSR_LANE F64 square_root(F64 x) { return (F64)_mm512_maskz_sqrt_pd(0xFF, (__m512d)x); }
+NSSR_LANE F32 square_root(F32 x) { return (F32)_mm512_maskz_sqrt_ps(0xFFFF, (__m512)x); }
+#elif NSSR_VECTOR_BYTES == 32
+NSSR_LANE F64 smaller(F64 a, F64 b) { return (F64)_mm256_min_pd((__m256d)a, (__m256d)b); }
+NSSR_LANE F32 smaller(F32 a, F32 b) { return (F32)_mm256_min_ps((__m256)a, (__m256)b); }
+NSSR_LANE F64 larger(F64 a, F64 b) { return (F64)_mm256_max_pd((__m256d)a, (__m256d)b); }
+NSSR_LANE F32 larger(F32 a, F32 b) { return (F32)_mm256_max_ps((__m256)a, (__m256)b); }
+NSSR_LANE F64 square_root(F64 x) { return (F64)_mm256_sqrt_pd((__m256d)x); }
+NSSR_LANE F32 square_root(F32 x) { return (F32)_mm256_sqrt_ps((__m256)x); }
+#elif defined(__SSE2__)
+NSSR_LANE F64 smaller(F64 a, F64 b) { return (F64)_mm_min_pd((__m128d)a, (__m128d)b); }
+NSSR_LANE F32 smaller(F32 a, F32 b) { return (F32)_mm_min_ps((__m128)a, (__m128)b); }
+NSSR_LANE F64 larger(F64 a, F64 b) { return (F64)_mm_max_pd((__m128d)a, (__m128d)b); }
+NSSR_LANE F32 larger(F32 a, F32 b) { return (F32)_mm_max_ps((__m128)a, (__m128)b); }
+NSSR_LANE F64 square_root(F64 x) { return (F64)_mm_sqrt_pd((__m128d)x); }
+NSSR_LANE F32 square_root(F32 x) { return (F32)_mm_sqrt_ps((__m128)x); }
+#else
+template <class V>
+NSSR_LANE V smaller(V a, V b) {
+    return select(a < b, a, b);
+}
+template <class V>
+NSSR_LANE V larger(V a, V b) {
+    return select(a > b, a, b);
+}
+template <class V>
+NSSR_LANE V square_root(V x) {
+    for (std::size_t i = 0; i < sizeof(V) / sizeof(Element<V>); ++i)
+        x[i] = sizeof(Element<V>) == 8 ? __builtin_sqrt(x[i]) : __builtin_sqrtf(x[i]);
     return x;
 }
-
-template <class T>
-constexpr Bits<T> kSign = Bits<T>{1} << (sizeof(T) * 8 - 1);
-template <class T>
-constexpr T kInf = static_cast<T>(__builtin_inff());
-template <class T>
-constexpr T kNaN = static_cast<T>(__builtin_nanf(""));
-template <class T>
-constexpr T kTwoToFraction = static_cast<T>(Bits<T>{1} << Format<T>::kFraction);  // from here on there are only integers
-template <class T>
-constexpr T kRound = kTwoToFraction<T> * T(1.5);
-
-template <class T>
-NSSR_LANE T absolute(T x) {
-    return from_bits<T>(bits(x) & ~kSign<T>);
+#endif
+template <class V>
+NSSR_LANE V least(V a, Element<V> b) {
+    return smaller(a, all<V>(b));
 }
-template <class T>
-NSSR_LANE Bits<T> sign_of(T x) {
-    return bits(x) & kSign<T>;
-}
-template <class T>
-NSSR_LANE T flip(T x, Bits<T> sign) {
-    return from_bits<T>(bits(x) ^ sign);
-}
-template <class T>
-NSSR_LANE T least(T a, T b) {  // b where a is NaN
-    return a < b ? a : b;
-}
-template <class T>
-NSSR_LANE T greatest(T a, T b) {  // b where a is NaN
-    return a > b ? a : b;
+template <class V>
+NSSR_LANE V greatest(V a, Element<V> b) {
+    return larger(a, all<V>(b));
 }
 
 // An integer-valued x, |x| < 2^(fraction - 1), added to kRound: its low bits are those of x in two's complement.
-template <class T>
-NSSR_LANE Bits<T> int_bits(T x) {
-    return bits(x + kRound<T>);
+template <class V>
+NSSR_LANE Bits<V> int_bits(V x) {
+    return (Bits<V>)(x + kRound<V>);
 }
 // The nearest integer, ties to even; |x| as above.
-template <class T>
-NSSR_LANE T nearest(T x) {
-    return (x + kRound<T>) - kRound<T>;
+template <class V>
+NSSR_LANE V nearest(V x) {
+    return (x + kRound<V>) - kRound<V>;
 }
 // 2^k for an integer-valued k from 1 - bias (which gives 0 when one lower) to bias.
-template <class T>
-NSSR_LANE T power_of_two(T k) {
-    return from_bits<T>((int_bits(k) + static_cast<Bits<T>>(Format<T>::kBias)) << Format<T>::kFraction);
+template <class V>
+NSSR_LANE V power_of_two(V k) {
+    return (V)((int_bits(k) + static_cast<typename Of<V>::Bit>(Of<V>::kBias)) << Of<V>::kFraction);
 }
 
 // x[0] + x[1] z + ..., odd and even powers apart, which halves the chain of dependent steps.
-template <int I, int N, class T, class C>
-NSSR_LANE T every_second(const C (&c)[N], T zz) {
+template <int I, int N, class T, class V>
+NSSR_LANE V every_second(const T (&c)[N], V zz) {
     if constexpr (I + 2 < N)
         return c[I] + zz * every_second<I + 2>(c, zz);
     else
-        return c[I];
+        return all<V>(c[I]);
 }
-template <int N, class T>
-NSSR_LANE T polynomial(const T (&c)[N], T z) {
-    const T zz = z * z;
+template <int N, class T, class V>
+NSSR_LANE V polynomial(const T (&c)[N], V z) {
+    const V zz = z * z;
     return every_second<0>(c, zz) + z * every_second<1>(c, zz);
 }
 
 // ---- pairs: a value as the unevaluated sum of two ---------------------------------------------------------------------
 
-template <class T>
+template <class V>
 struct Pair {
-    T head, tail;
+    V head, tail;
 };
 
 // a + b without error (Knuth).
-template <class T>
-NSSR_LANE Pair<T> two_sum(T a, T b) {
-    const T s = a + b, v = s - a;
+template <class V>
+NSSR_LANE Pair<V> two_sum(V a, V b) {
+    const V s = a + b, v = s - a;
     return {s, (a - (s - v)) + (b - v)};
 }
 // The same where |a| >= |b| or a = 0 (Dekker).
-template <class T>
-NSSR_LANE Pair<T> fast_two_sum(T a, T b) {
-    const T s = a + b;
+template <class V>
+NSSR_LANE Pair<V> fast_two_sum(V a, V b) {
+    const V s = a + b;
     return {s, b - (s - a)};
 }
-NSSR_LANE double head_bits(double x) { return from_bits<double>(bits(x) & Format<double>::kHeadMask); }
-// a * b, with an error of at most 2^-105 of it. Dekker's product; operands are split by cutting bits off, which cannot
-// overflow.
-NSSR_LANE Pair<double> two_product(double a, double b) {
-    const double p = a * b, ah = head_bits(a), al = a - ah, bh = head_bits(b), bl = b - bh;
+// The significand rounded to 26 bits; what is missing fits in 26 bits and a sign.
+NSSR_LANE F64 head_bits(F64 x) { return (F64)(((U64)x + 0x4000000) & ~std::uint64_t{0x7FFFFFF}); }
+// a * b without error (Dekker), unless the tail is below the normal numbers.
+NSSR_LANE Pair<F64> two_product(F64 a, F64 b) {
+    const F64 p = a * b, ah = head_bits(a), al = a - ah, bh = head_bits(b), bl = b - bh;
     return {p, ((ah * bh - p) + ah * bl + al * bh) + al * bl};
+}
+
+// ---- floats as two vectors of doubles -----------------------------------------------------------------------------------
+
+struct Doubles {
+    F64 low, high;
+};
+NSSR_LANE Doubles to_doubles(F32 x) {
+    Of<float>::HalfVector half[2];
+    __builtin_memcpy(half, &x, sizeof x);
+    return {__builtin_convertvector(half[0], F64), __builtin_convertvector(half[1], F64)};
+}
+NSSR_LANE F32 to_floats(F64 low, F64 high) {
+    const Of<float>::HalfVector half[2] = {__builtin_convertvector(low, Of<float>::HalfVector),
+                                           __builtin_convertvector(high, Of<float>::HalfVector)};
+    F32 x;
+    __builtin_memcpy(&x, half, sizeof x);
+    return x;
 }
 
 // ---- functions ------------------------------------------------------------------------------------------------------
@@ -149,10 +242,25 @@ NSSR_LANE Pair<double> two_product(double a, double b) {
 
 // ---- loops ----------------------------------------------------------------------------------------------------------
 
+// A last part vector goes through memory of its own; what is computed for the padding is dropped.
+template <class T, class F>
+NSSR_LANE void each(const T* a, T* out, std::size_t n, F function) {
+    typedef typename Of<T>::Vector V;
+    constexpr std::size_t kLanes = sizeof(V) / sizeof(T);
+    std::size_t i = 0;
+    for (; i + kLanes <= n; i += kLanes) store(out + i, function(load<V>(a + i)));
+    if (i < n) {
+        T part[kLanes] = {};
+        __builtin_memcpy(part, a + i, (n - i) * sizeof(T));
+        store(part, function(load<V>(part)));
+        __builtin_memcpy(out + i, part, (n - i) * sizeof(T));
+    }
+}
+
 #define NSSR_LOOP(function) \
     template <class T> \
     void function##_loop(const T* a, const T*, T* out, std::size_t n) { \
-        _Pragma("GCC ivdep") for (std::size_t i = 0; i < n; ++i) out[i] = function##_lane(a[i]); \
+        each(a, out, n, [](auto x) { return function##_lanes(x); }); \
     }
 NSSR_LOOP(exp)
 NSSR_LOOP(log)
@@ -167,29 +275,53 @@ NSSR_LOOP(sqrt)
 
 template <class T>
 void pow_loop(const T* a, const T* b, T* out, std::size_t n) {
-#pragma GCC ivdep
-    for (std::size_t i = 0; i < n; ++i) out[i] = pow_lane(a[i], b[i]);
+    typedef typename Of<T>::Vector V;
+    constexpr std::size_t kLanes = sizeof(V) / sizeof(T);
+    std::size_t i = 0;
+    for (; i + kLanes <= n; i += kLanes) store(out + i, pow_lanes(load<V>(a + i), load<V>(b + i)));
+    if (i < n) {
+        T x[kLanes] = {}, y[kLanes] = {};
+        __builtin_memcpy(x, a + i, (n - i) * sizeof(T));
+        __builtin_memcpy(y, b + i, (n - i) * sizeof(T));
+        store(x, pow_lanes(load<V>(x), load<V>(y)));
+        __builtin_memcpy(out + i, x, (n - i) * sizeof(T));
+    }
 }
 
 // Trigonometry: a block with an argument beyond the short reduction's range runs with the long one, which takes the short
 // one's result wherever that is valid. So the path changes the time and never the bits.
-constexpr std::size_t kBlock = 128;
+constexpr std::size_t kBlock = 64;
+
+template <class T, class F>
+NSSR_LANE bool any(const T* a, std::size_t n, F function) {
+    typedef typename Of<T>::Vector V;
+    constexpr std::size_t kLanes = sizeof(V) / sizeof(T);
+    V most = {};
+    std::size_t i = 0;
+    for (; i + kLanes <= n; i += kLanes) most = larger(function(load<V>(a + i)), most);  // NaN is passed over
+    if (i < n) {
+        T part[kLanes] = {};
+        __builtin_memcpy(part, a + i, (n - i) * sizeof(T));
+        most = larger(function(load<V>(part)), most);
+    }
+    bool found = false;
+    for (std::size_t lane = 0; lane < kLanes; ++lane) found |= most[lane] > ShortRange<T>::kLimit;
+    return found;
+}
+template <class T>
+NSSR_LANE bool any_huge(const T* a, std::size_t n) {
+    if (!any(a, n, [](auto x) { return absolute(x); })) return false;
+    return any(a, n, [](auto x) { return size_if_finite(x); });  // infinities need no reduction either
+}
 
 template <Wave kWave, class T>
 void wave_loop(const T* a, const T*, T* out, std::size_t n) {
-    for (std::size_t start = 0; start < n; start += kBlock) {
-        const std::size_t rows = n - start < kBlock ? n - start : kBlock;
-        const T* x = a + start;
-        T* y = out + start;
-        Bits<T> beyond = 0;
-        for (std::size_t i = 0; i < rows; ++i) beyond |= is_huge(x[i]);
-        if (beyond == 0) {
-#pragma GCC ivdep
-            for (std::size_t i = 0; i < rows; ++i) y[i] = wave_lane<kWave, false>(x[i]);
-        } else {
-#pragma GCC ivdep
-            for (std::size_t i = 0; i < rows; ++i) y[i] = wave_lane<kWave, true>(x[i]);
-        }
+    for (std::size_t i = 0; i < n; i += kBlock) {
+        const std::size_t rows = n - i < kBlock ? n - i : kBlock;
+        if (any_huge(a + i, rows))
+            each(a + i, out + i, rows, [](auto x) { return wave_lanes<kWave, true>(x); });
+        else
+            each(a + i, out + i, rows, [](auto x) { return wave_lanes<kWave, false>(x); });
     }
 }
 

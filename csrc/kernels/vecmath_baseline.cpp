@@ -1,5 +1,8 @@
 #include <cstddef>
 #include <cstdint>
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
 
 #include "vecmath.hpp"
 

@@ -3,24 +3,27 @@
 // exp(x) = 2^k exp(r) with k the integer nearest to x / ln(2); r = x - k ln(2) by Cody & Waite, in two parts of ln(2) of
 // which k times the first is exact. exp(r) - 1 = r + r^2 Q(r), Q minimax.
 
-template <class T>
+template <class V>
 struct ExpParts {
-    T k, minus_one;  // exp(x) = 2^k (1 + minus_one), |minus_one| < 0.42
+    V rounding, k, minus_one;  // exp(x) = 2^k (1 + minus_one), |minus_one| < 0.42; rounding = k + kRound
 };
 
-template <class T>
-NSSR_LANE ExpParts<T> exp_parts(T x) {
-    typedef Constants<T> C;
-    const T k = nearest(x * C::kLog2e);
-    const T r = (x - k * C::kLn2[0]) - k * C::kLn2[1];
-    return {k, r + (r * r) * polynomial(C::kExp, r)};
+template <class V>
+NSSR_LANE ExpParts<V> exp_parts(V x) {
+    typedef Constants<Element<V>> C;
+    const V rounding = x * C::kLog2e + kRound<V>, k = rounding - kRound<V>;
+    const V r = (x - k * C::kLn2[0]) - k * C::kLn2[1];
+    return {rounding, k, r + (r * r) * polynomial(C::kExp, r)};
 }
 
-// 2^k m, rounded once: the first factor is exact, subnormal results come from the second.
-template <class T>
-NSSR_LANE T scaled(T m, T k) {
-    const T half = nearest(k * T(0.5));
-    return (m * power_of_two(half)) * power_of_two(k - half);
+// 2^k m, rounded once, for m of about 1: half of k is added to the exponent, which is exact; over- and underflow come from
+// the factor for the other half. k is read from its sum with kRound.
+template <class V>
+NSSR_LANE V scaled(V m, V rounding) {
+    constexpr int kFraction = Of<V>::kFraction;
+    constexpr auto kOne = static_cast<typename Of<V>::Bit>(Of<V>::kBias) << kFraction;
+    const Bits<V> k = (Bits<V>)rounding, half = (k << (kFraction - 1)) & ~((typename Of<V>::Bit{1} << kFraction) - 1);
+    return (V)((Bits<V>)m + half) * (V)((k << kFraction) - half + kOne);
 }
 
 template <class T>
@@ -38,42 +41,43 @@ struct ExpRange<float> {
     static constexpr float kOne = 10;           // 9.01
 };
 
-template <class T>
-NSSR_LANE T exp_lane(T x) {
-    const T inside = greatest(least(x, ExpRange<T>::kHigh), ExpRange<T>::kLow);
-    const ExpParts<T> e = exp_parts(inside);
-    const T y = scaled(1 + e.minus_one, e.k);
-    return x == x ? y : kNaN<T>;
+template <class V>
+NSSR_LANE V exp_lanes(V x) {
+    typedef ExpRange<Element<V>> R;
+    const ExpParts<V> e = exp_parts(greatest(least(x, R::kHigh), R::kLow));
+    return select(x == x, scaled(e.minus_one + Element<V>(1), e.rounding), not_a_number<V>());
 }
 
 // (exp(x) - 1) / 2 for 0 <= x <= kHalfHigh, to about 1 ULP next to 0 as well: m + (1 - 2^-k), all times 2^(k-1).
 // 2^(k-2) is used, as 2^(k-1) may be beyond the format.
-template <class T>
-NSSR_LANE T half_expm1(T x) {
-    const ExpParts<T> e = exp_parts(x);
-    const T s = power_of_two(e.k - 2);
-    return 2 * (s * e.minus_one + (s - T(0.25)));
+template <class V>
+NSSR_LANE V half_expm1(V x) {
+    typedef Element<V> T;
+    const ExpParts<V> e = exp_parts(x);
+    const V s = power_of_two(e.k - T(2));
+    return (s * e.minus_one + (s - T(0.25))) * T(2);
 }
 
-template <class T>
-NSSR_LANE T sinh_lane(T x) {
-    const T h = half_expm1(least(absolute(x), ExpRange<T>::kHalfHigh));
-    const T g = least(h, T(0x1p60));  // keeps the quotient, by then 1/2, from infinity / infinity
-    const T y = h + g / (2 * g + 1);
-    return x == x ? flip(y, sign_of(x)) : kNaN<T>;
+template <class V>
+NSSR_LANE V sinh_lanes(V x) {
+    typedef Element<V> T;
+    const V h = half_expm1(least(absolute(x), ExpRange<T>::kHalfHigh));
+    const V g = least(h, T(0x1p60));  // keeps the quotient, by then 1/2, from infinity / infinity
+    const V y = h + g / (g * T(2) + T(1));
+    return select(x == x, flip(y, sign_of(x)), not_a_number<V>());
 }
 
-template <class T>
-NSSR_LANE T cosh_lane(T x) {
-    const ExpParts<T> e = exp_parts(least(absolute(x), ExpRange<T>::kHalfHigh));
-    const T h = 2 * (power_of_two(e.k - 2) * (1 + e.minus_one));
-    const T y = h + T(0.25) / h;
-    return x == x ? y : kNaN<T>;
+template <class V>
+NSSR_LANE V cosh_lanes(V x) {
+    typedef Element<V> T;
+    const ExpParts<V> e = exp_parts(least(absolute(x), ExpRange<T>::kHalfHigh));
+    const V h = power_of_two(e.k - T(2)) * (e.minus_one + T(1)) * T(2);
+    return select(x == x, h + T(0.25) / h, not_a_number<V>());
 }
 
-template <class T>
-NSSR_LANE T tanh_lane(T x) {
-    const T h = half_expm1(2 * least(absolute(x), ExpRange<T>::kOne));
-    const T y = h / (h + 1);
-    return x == x ? flip(y, sign_of(x)) : kNaN<T>;
+template <class V>
+NSSR_LANE V tanh_lanes(V x) {
+    typedef Element<V> T;
+    const V h = half_expm1(least(absolute(x), ExpRange<T>::kOne) * T(2));
+    return select(x == x, flip(h / (h + T(1)), sign_of(x)), not_a_number<V>());
 }

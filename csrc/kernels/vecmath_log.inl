@@ -1,117 +1,117 @@
 // log, pow and sqrt.
 
-template <class T>
+template <class V>
 struct Scaled {
-    T k, m;
+    V k, m;
 };
 
 // x > 0 as m 2^k, sqrt(1/2) <= m < sqrt(2); anything else gives some numbers. kAnySize: x may be subnormal.
-template <bool kAnySize, class T>
-NSSR_LANE Scaled<T> significand(T x) {
-    typedef Format<T> F;
-    const bool small = kAnySize && x < F::kSmallest;
-    const T grown = small ? x * (kTwoToFraction<T> * 4) : x;
-    const Bits<T> above = bits(grown) - bits(Constants<T>::kSqrtHalf);
-    const Bits<T> exponent = above & ~((Bits<T>{1} << F::kFraction) - 1);
+template <bool kAnySize, class V>
+NSSR_LANE Scaled<V> significand(V x) {
+    typedef Element<V> T;
+    typedef typename Of<V>::Bit Bit;
+    constexpr int kFraction = Of<V>::kFraction;
+    const auto small = x < Of<V>::kSmallest;
+    const V grown = kAnySize ? select(small, x * (kTwoToFraction<V> * 4), x) : x;
+    const Bits<V> above = (Bits<V>)grown - (Bits<V>)all<V>(Constants<T>::kSqrtHalf);
+    const Bits<V> exponent = above & ~((Bit{1} << kFraction) - 1);
     // The exponent as a number: made positive, put below the point of 2^fraction, taken off again.
-    const Bits<T> shifted = (above + (static_cast<Bits<T>>(F::kBias) << F::kFraction)) >> F::kFraction;
-    const T k = from_bits<T>(shifted | bits(kTwoToFraction<T>)) - (kTwoToFraction<T> + F::kBias);
-    return {small ? k - (F::kFraction + 2) : k, from_bits<T>(bits(grown) - exponent)};
+    const Bits<V> shifted = (above + (static_cast<Bit>(Of<V>::kBias) << kFraction)) >> kFraction;
+    const V k = (V)(shifted | (Bits<V>)all<V>(kTwoToFraction<V>)) - (kTwoToFraction<V> + Of<V>::kBias);
+    return {kAnySize ? select(small, k - T(kFraction + 2), k) : k, (V)((Bits<V>)grown - exponent)};
 }
 
 // log(x) = k ln(2) + log(m). With f = m - 1 and s = f / (2 + f), log(m) = 2 atanh(s) = f - (f^2/2 - s (f^2/2 + R)),
 // R = s^2 L(s^2), L minimax: the large terms f and f^2/2 carry no error of the division (Muller, chapter 11; the
 // arrangement is known from Ng's fdlibm).
-template <class T>
-NSSR_LANE T log_lane(T x) {
+template <class V>
+NSSR_LANE V log_lanes(V x) {
+    typedef Element<V> T;
     typedef Constants<T> C;
-    const Scaled<T> v = significand<true>(x);
-    const T f = v.m - 1, s = f / (2 + f), half = T(0.5) * f * f, z = s * s;
-    const T r = z * polynomial(C::kLog, z);
-    const T y = v.k * C::kLn2[0] - ((half - (s * (half + r) + v.k * C::kLn2[1])) - f);
-    const T finite = x == 0 ? -kInf<T> : y;
-    const T any = x == kInf<T> ? x : finite;
-    return x >= 0 ? any : kNaN<T>;
+    const Scaled<V> v = significand<true>(x);
+    const V f = v.m - T(1), s = f / (f + T(2)), half = f * f * T(0.5), z = s * s;
+    const V r = z * polynomial(C::kLog, z);
+    const V y = v.k * C::kLn2[0] - ((half - (s * (half + r) + v.k * C::kLn2[1])) - f);
+    const V finite = select(x == T(0), all<V>(-kInf<V>), y);
+    return select(x >= T(0), select(x == kInf<V>, x, finite), not_a_number<V>());
 }
 
-NSSR_LANE double square_root(double x) { return __builtin_sqrt(x); }
-NSSR_LANE float square_root(float x) { return __builtin_sqrtf(x); }
-
-template <class T>
-NSSR_LANE T sqrt_lane(T x) {
-    const T y = square_root(x);
-    return x >= 0 ? y : kNaN<T>;
+template <class V>
+NSSR_LANE V sqrt_lanes(V x) {
+    return select(x >= Element<V>(0), square_root(x), not_a_number<V>());
 }
 
 // ---- pow ------------------------------------------------------------------------------------------------------------
 
 // log(x) with a relative error of about 2^-64: 2s (1 + z (1/3 + z P(z))), z = s^2, with everything but P in pairs.
-NSSR_LANE Pair<double> log_pair(double x) {
+NSSR_LANE Pair<F64> log_pair(F64 x) {
     typedef Constants<double> C;
-    const Scaled<double> v = significand<true>(x);
-    const double f = v.m - 1, d = v.m + 1, d_tail = v.m - (d - 1);
-    const double inverse = 1 / d, s = f * inverse;
-    const Pair<double> back = two_product(s, d);
-    const double s_tail = (((f - back.head) - back.tail) - s * d_tail) * inverse;
-    Pair<double> z = two_product(s, s);
-    z.tail += 2 * (s * s_tail);
-    Pair<double> w = fast_two_sum(C::kThird[0], z.head * polynomial(C::kLogTail, z.head));
+    const Scaled<F64> v = significand<true>(x);
+    const F64 f = v.m - 1.0, d = v.m + 1.0, d_tail = v.m - (d - 1.0);
+    const F64 inverse = 1.0 / d, s = f * inverse;
+    const Pair<F64> back = two_product(s, d);
+    const F64 s_tail = (((f - back.head) - back.tail) - s * d_tail) * inverse;
+    Pair<F64> z = two_product(s, s);
+    z.tail += (s * s_tail) * 2.0;
+    Pair<F64> w = fast_two_sum(all<F64>(C::kThird[0]), z.head * polynomial(C::kLogTail, z.head));
     w.tail += C::kThird[1];
-    Pair<double> p = two_product(z.head, w.head);
+    Pair<F64> p = two_product(z.head, w.head);
     p.tail += z.head * w.tail + z.tail * w.head;
-    Pair<double> q = two_product(s, p.head);
+    Pair<F64> q = two_product(s, p.head);
     q.tail += s * p.tail + s_tail * p.head;
-    const Pair<double> first = fast_two_sum(v.k * C::kLn2[0], 2 * s);
-    const Pair<double> both = fast_two_sum(first.head, 2 * q.head);
-    const double tail = (first.tail + both.tail) + (v.k * C::kLn2[1] + 2 * (s_tail + q.tail));
+    const Pair<F64> first = fast_two_sum(v.k * C::kLn2[0], s * 2.0);
+    const Pair<F64> both = fast_two_sum(first.head, q.head * 2.0);
+    const F64 tail = (first.tail + both.tail) + (v.k * C::kLn2[1] + (s_tail + q.tail) * 2.0);
     return fast_two_sum(both.head, tail);
 }
 
 // |x|^y for a finite positive |x|. The logarithm times y must be right to 2^-54 even near 745.
-NSSR_LANE double power(double x, double y) {
+NSSR_LANE F64 power(F64 x, F64 y) {
     typedef Constants<double> C;
-    typedef ExpRange<double> E;
+    typedef ExpRange<double> R;
     // Beyond 2^66 every power but that of 1 is 0 or infinite; the products stay finite.
-    const double exponent = greatest(least(y, 0x1p66), -0x1p66);
-    const Pair<double> l = log_pair(x);
-    const Pair<double> t = two_product(exponent, l.head);
-    const double inside = greatest(least(t.head, E::kHigh), E::kLow);
-    const double tail = inside == t.head ? t.tail + exponent * l.tail : 0;
-    const double k = nearest(inside * C::kLog2e);
-    const double r = (inside - k * C::kLn2[0]) + (tail - k * C::kLn2[1]);
-    return scaled(1 + (r + (r * r) * polynomial(C::kExp, r)), k);
+    const F64 exponent = greatest(least(y, 0x1p66), -0x1p66);
+    const Pair<F64> l = log_pair(x);
+    const Pair<F64> t = two_product(exponent, l.head);
+    const F64 inside = greatest(least(t.head, R::kHigh), R::kLow);
+    const F64 tail = select(inside == t.head, t.tail + exponent * l.tail, F64{});
+    const F64 rounding = inside * C::kLog2e + kRound<F64>, k = rounding - kRound<F64>;
+    const F64 r = (inside - k * C::kLn2[0]) + (tail - k * C::kLn2[1]);
+    return scaled((r + (r * r) * polynomial(C::kExp, r)) + 1.0, rounding);
 }
 
 // In doubles all of it is short: 2^-44 in the logarithm, 2^-28 in exp, one rounding at the end.
-NSSR_LANE float power(float x, float y) {
+NSSR_LANE F64 short_power(F64 x, F64 y) {
     typedef Constants<double> D;
     typedef Constants<float> C;
-    const Scaled<double> v = significand<false>(static_cast<double>(x));
-    const double f = v.m - 1, s = f / (2 + f), z = s * s;
-    const double l = v.k * C::kLn2Double + (2 * s + s * (z * polynomial(C::kLogShort, z)));
-    const double t = static_cast<double>(greatest(least(y, 0x1p66f), -0x1p66f)) * l;
-    const double inside = greatest(least(t, 200.0), -200.0);
-    const double k = nearest(inside * D::kLog2e);
-    const double r = inside - k * C::kLn2Double;
-    return static_cast<float>((1 + (r + (r * r) * polynomial(C::kExpShort, r))) * power_of_two(k));
+    const Scaled<F64> v = significand<false>(x);
+    const F64 f = v.m - 1.0, s = f / (f + 2.0), z = s * s;
+    const F64 l = v.k * C::kLn2Double + (s * 2.0 + s * (z * polynomial(C::kLogShort, z)));
+    const F64 t = greatest(least(y, 0x1p66), -0x1p66) * l;
+    const F64 inside = greatest(least(t, 200.0), -200.0);
+    const F64 k = nearest(inside * D::kLog2e);
+    const F64 r = inside - k * C::kLn2Double;
+    return ((r + (r * r) * polynomial(C::kExpShort, r)) + 1.0) * power_of_two(k);
+}
+NSSR_LANE F32 power(F32 x, F32 y) {
+    const Doubles a = to_doubles(x), b = to_doubles(y);
+    return to_floats(short_power(a.low, b.low), short_power(a.high, b.high));
 }
 
 // C99, F.9.4.4.
-template <class T>
-NSSR_LANE T pow_lane(T x, T y) {
-    const T ax = absolute(x), ay = absolute(y);
-    const T some = power(ax, y);
-    const T at_pole = y < 0 ? kInf<T> : 0;  // 0^y; infinity^y is the other one
-    const T at_infinity = y < 0 ? 0 : kInf<T>;
-    const T low = ax == 0 ? at_pole : some;
-    const T size = ax == kInf<T> ? at_infinity : low;
+template <class V>
+NSSR_LANE V pow_lanes(V x, V y) {
+    typedef Element<V> T;
+    const V zero = {}, infinity = all<V>(kInf<V>), ax = absolute(x), ay = absolute(y);
+    const auto falling = y < T(0);
+    const V some = select(ax == T(0), select(falling, infinity, zero), power(ax, y));
+    const V size = select(ax == kInf<V>, select(falling, zero, infinity), some);
     // From 2^fraction on every number is an integer, from twice that on an even one.
-    const T whole = least(ay, 2 * kTwoToFraction<T>), half = T(0.5) * whole;
-    const bool integer = ((whole + kTwoToFraction<T>) - kTwoToFraction<T> == whole) | (whole >= kTwoToFraction<T>);
-    const bool even = (half + kTwoToFraction<T>) - kTwoToFraction<T> == half;
-    const T positive = flip(size, sign_of(x));
-    const T signed_size = integer & !even ? positive : size;
-    const bool undefined = ((x < 0) & (ax < kInf<T>) & !integer) | (x != x) | (y != y);
-    const T any = undefined ? kNaN<T> : signed_size;
-    return (y == 0) | (x == 1) ? T(1) : any;
+    constexpr T kWhole = kTwoToFraction<V>;
+    const V whole = least(ay, 2 * kWhole), half = whole * T(0.5);
+    const auto integer = ((whole + kWhole) - kWhole == whole) | (whole >= kWhole);
+    const auto odd = integer & ((half + kWhole) - kWhole != half);
+    const V signed_size = flip(size, (Bits<V>)odd & sign_of(x));
+    const auto undefined = ((x < T(0)) & (ax < kInf<V>) & ~integer) | (x != x) | (y != y);
+    return select((y == T(0)) | (x == T(1)), all<V>(T(1)), select(undefined, not_a_number<V>(), signed_size));
 }

@@ -12,9 +12,9 @@
 
 enum class Wave { kSin, kCos, kTan };
 
-template <class T>
+template <class V>
 struct Angle {
-    T n, r;  // q = n, n + 1/2 or n / 2
+    V n, r;  // q = n, n + 1/2 or n / 2
 };
 
 template <class T>
@@ -28,106 +28,109 @@ struct ShortRange<float> {
     static constexpr float kLimit = 0x1p13f;
 };
 
-template <class T>
-NSSR_LANE Bits<T> is_huge(T x) {
-    const T ax = absolute(x);
-    return (ax > ShortRange<T>::kLimit) & (ax < kInf<T>) ? ~Bits<T>{0} : Bits<T>{0};
+template <class V>
+NSSR_LANE V size_if_finite(V x) {
+    const V ax = absolute(x);
+    return select(ax < kInf<V>, ax, V{});
 }
 
-template <Wave kWave, class T>
-NSSR_LANE T nearest_n(T turns) {
-    return nearest(kWave == Wave::kSin ? turns : kWave == Wave::kCos ? turns - T(0.5) : 2 * turns);
+template <Wave kWave, class V>
+NSSR_LANE V nearest_n(V turns) {
+    typedef Element<V> T;
+    return nearest(kWave == Wave::kSin ? turns : kWave == Wave::kCos ? turns - T(0.5) : turns * T(2));
 }
-template <Wave kWave, class T>
-NSSR_LANE T multiple(T n) {
-    return kWave == Wave::kSin ? n : kWave == Wave::kCos ? n + T(0.5) : T(0.5) * n;
-}
-
-template <Wave kWave>
-NSSR_LANE Angle<double> reduced(double ax) {
-    typedef Constants<double> C;
-    const double n = nearest_n<kWave>(ax * C::kInvPi), q = multiple<kWave>(n);
-    const double a = ax - q * C::kPi[0], p = q * C::kPi[1], b = a - p;
-    const double lost = (a - b) - p;
-    return {n, (b - (q * C::kPi[2] - lost)) - q * C::kPi[3]};
+template <Wave kWave, class V>
+NSSR_LANE V multiple(V n) {
+    typedef Element<V> T;
+    return kWave == Wave::kSin ? n : kWave == Wave::kCos ? n + T(0.5) : n * T(0.5);
 }
 
-template <Wave kWave>
-NSSR_LANE Angle<float> reduced(float ax) {
-    typedef Constants<float> C;
-    const float n = nearest_n<kWave>(ax * C::kInvPi), q = multiple<kWave>(n);
-    const float a = ax - q * C::kPi[0], p = q * C::kPi[1], b = a - p;
-    const float lost = (a - b) - p;
-    return {n, ((b - (q * C::kPi[2] - lost)) - q * C::kPi[3]) - q * C::kPi[4]};
+template <Wave kWave, class V>
+NSSR_LANE Angle<V> reduced(V ax) {
+    typedef Constants<Element<V>> C;
+    const V n = nearest_n<kWave>(ax * C::kInvPi), q = multiple<kWave>(n);
+    const V a = ax - q * C::kPi[0], p = q * C::kPi[1], b = a - p;
+    const V lost = (a - b) - p;
+    const V r = (b - (q * C::kPi[2] - lost)) - q * C::kPi[3];
+    if constexpr (sizeof(Element<V>) == 4)
+        return {n, r - q * C::kPi[4]};
+    else
+        return {n, r};
 }
 
 // v less the even integer next to it; from 2^53 on v is one. Exact.
-NSSR_LANE double modulo_2(double v) {
-    constexpr double kRoundToEven = 2 * kRound<double>;
-    const double rest = v - ((v + kRoundToEven) - kRoundToEven);
-    return absolute(v) < 2 * kTwoToFraction<double> ? rest : 0;
+NSSR_LANE F64 modulo_2(F64 v) {
+    constexpr double kEven = 2 * kTwoToFraction<F64>;  // sums from here on are multiples of 2
+    const F64 size = absolute(v), rest = size - ((size + kEven) - kEven);
+    return select(size < kEven, flip(rest, sign_of(v)), F64{});
 }
 
-// |x| >= kLimit. `offset` + 16 i is the exponent from which on kTurns[i] is used.
+// |x| = x 2^E: E is where kTurns[i] stands, i counts exponents (biased) from `offset` on, 16 to a row.
 struct Scaling {
-    double x;
-    const double* turns;
+    F64 x, turns[4];
 };
-NSSR_LANE Scaling turns_for(double ax, std::uint64_t offset) {
-    const std::uint64_t i = ((bits(ax) >> 52) - offset) >> 4;
-    return {from_bits<double>(bits(ax) - ((i * 16 - 32) << 52)), kTurns[i]};
+NSSR_LANE Scaling turns_for(F64 ax, std::uint64_t offset) {
+    const U64 i = (((U64)ax >> 52) - offset) >> 4;
+    Scaling v{(F64)((U64)ax - ((i * 16 - 32) << 52)), {}};
+    for (std::size_t lane = 0; lane < sizeof(F64) / 8; ++lane)
+        for (std::size_t part = 0; part < 4; ++part) v.turns[part][lane] = kTurns[i[lane]][part];
+    return v;
 }
 
 template <Wave kWave>
-NSSR_LANE Angle<double> reduced_far(double given) {
+NSSR_LANE Angle<F64> reduced_far(F64 given) {
     typedef Constants<double> C;
-    const double ax = greatest(given, ShortRange<double>::kLimit);
-    const Scaling v = turns_for(ax, 1043);  // 2^52 <= v.x < 2^69
-    const Pair<double> p0 = two_product(v.x, v.turns[0]), p1 = two_product(v.x, v.turns[1]);
-    const Pair<double> p2 = two_product(v.x, v.turns[2]);
-    const Pair<double> a = two_sum(modulo_2(p0.head), modulo_2(p0.tail)), b = two_sum(a.head, modulo_2(p1.head));
-    const double n = nearest_n<kWave>(b.head), rest = b.head - multiple<kWave>(n);
-    const Pair<double> c = two_sum(p1.tail, p2.head), d = two_sum(a.tail, b.tail), e = two_sum(c.head, d.head);
-    const Pair<double> f = two_sum(rest, e.head);
-    const double small = (e.tail + (c.tail + d.tail)) + (p2.tail + v.x * v.turns[3]);
-    const Pair<double> turn = fast_two_sum(f.head, f.tail + small);
-    const Pair<double> r = two_product(turn.head, C::kPiHead[0]);
+    const Scaling v = turns_for(greatest(given, ShortRange<double>::kLimit), 1043);  // 2^52 <= v.x < 2^69
+    const Pair<F64> p0 = two_product(v.x, v.turns[0]), p1 = two_product(v.x, v.turns[1]);
+    const Pair<F64> p2 = two_product(v.x, v.turns[2]);
+    const Pair<F64> a = two_sum(modulo_2(p0.head), modulo_2(p0.tail)), b = two_sum(a.head, modulo_2(p1.head));
+    const F64 n = nearest_n<kWave>(b.head), rest = b.head - multiple<kWave>(n);
+    const Pair<F64> c = two_sum(p1.tail, p2.head), d = two_sum(a.tail, b.tail), e = two_sum(c.head, d.head);
+    const Pair<F64> f = two_sum(rest, e.head);
+    const F64 small = (e.tail + (c.tail + d.tail)) + (p2.tail + v.x * v.turns[3]);
+    const Pair<F64> turn = fast_two_sum(f.head, f.tail + small);
+    const Pair<F64> r = two_product(turn.head, all<F64>(C::kPiHead[0]));
     return {n, r.head + (r.tail + (turn.head * C::kPiHead[1] + turn.tail * C::kPiHead[0]))};
 }
 
 template <Wave kWave>
-NSSR_LANE Angle<float> reduced_far(float given) {
-    const double ax = static_cast<double>(greatest(given, ShortRange<float>::kLimit));
-    const Scaling v = turns_for(ax, 1014);  // 2^23 <= v.x < 2^40, 24 bits
-    const double head = head_bits(v.turns[0]), tail = v.turns[0] - head;
-    const Pair<double> a = two_sum(modulo_2(v.x * head), modulo_2(v.x * tail));
-    const double n = nearest_n<kWave>(a.head);
-    const double turn = (a.head - multiple<kWave>(n)) + (a.tail + v.x * v.turns[1]);
-    return {static_cast<float>(n), static_cast<float>(turn * Constants<double>::kPiHead[0])};
+NSSR_LANE Angle<F64> float_reduced_far(F64 given) {
+    const Scaling v = turns_for(greatest(given, ShortRange<float>::kLimit), 1014);  // 2^23 <= v.x < 2^40, 24 bits
+    const F64 head = head_bits(v.turns[0]), tail = v.turns[0] - head;
+    const Pair<F64> a = two_sum(modulo_2(v.x * head), modulo_2(v.x * tail));
+    const F64 n = nearest_n<kWave>(a.head);
+    const F64 turn = (a.head - multiple<kWave>(n)) + (a.tail + v.x * v.turns[1]);
+    return {n, turn * Constants<double>::kPiHead[0]};
+}
+template <Wave kWave>
+NSSR_LANE Angle<F32> reduced_far(F32 given) {
+    const Doubles x = to_doubles(given);
+    const Angle<F64> low = float_reduced_far<kWave>(x.low), high = float_reduced_far<kWave>(x.high);
+    return {to_floats(low.n, high.n), to_floats(low.r, high.r)};
 }
 
-template <Wave kWave, bool kFar, class T>
-NSSR_LANE T wave_lane(T x) {
+template <Wave kWave, bool kFar, class V>
+NSSR_LANE V wave_lanes(V x) {
+    typedef Element<V> T;
     typedef Constants<T> C;
-    const T ax = absolute(x);
-    Angle<T> g = reduced<kWave>(ax);
+    const V ax = absolute(x);
+    Angle<V> g = reduced<kWave>(ax);
     if constexpr (kFar) {
-        const Angle<T> far = reduced_far<kWave>(ax);
-        const bool huge = ax > ShortRange<T>::kLimit;
-        g = {huge ? far.n : g.n, huge ? far.r : g.r};
+        const Angle<V> far = reduced_far<kWave>(ax);
+        const auto huge = ax > ShortRange<T>::kLimit;
+        g = {select(huge, far.n, g.n), select(huge, far.r, g.r)};
     }
     constexpr int kTop = sizeof(T) * 8 - 1;
-    const T z = g.r * g.r;
-    T y;
+    const Bits<V> odd = int_bits(kWave == Wave::kCos ? g.n + T(1) : g.n) << kTop;
+    const V z = g.r * g.r;
+    V y;
     if constexpr (kWave == Wave::kTan) {
-        const T sin = g.r + g.r * (z * polynomial(C::kSin4, z));
-        const T cos = (1 - T(0.5) * z) + z * z * polynomial(C::kCos4, z);
-        const Bits<T> odd = int_bits(g.n) << kTop;
-        const bool turned = odd != 0;
-        y = flip((turned ? cos : sin) / (turned ? sin : cos), odd ^ sign_of(x));
+        const V sin = g.r + g.r * (z * polynomial(C::kSin4, z));
+        const V cos = (T(1) - z * T(0.5)) + z * z * polynomial(C::kCos4, z);
+        const auto turned = odd != 0;
+        y = flip(select(turned, cos, sin) / select(turned, sin, cos), odd ^ sign_of(x));
     } else {
-        const Bits<T> odd = (int_bits(g.n) + (kWave == Wave::kCos)) << kTop;
         y = flip(g.r + g.r * (z * polynomial(C::kSin, z)), kWave == Wave::kCos ? odd : odd ^ sign_of(x));
     }
-    return ax < kInf<T> ? y : kNaN<T>;
+    return select(ax < kInf<V>, y, not_a_number<V>());
 }

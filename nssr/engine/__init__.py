@@ -306,7 +306,7 @@ def score(
 
 def _slice(batch: ProgramBatch, start: int, stop: int) -> ProgramBatch:
     programs = batch.programs[start:stop].copy()
-    low = int(programs["start"][0])
-    high = int(programs["start"][-1] + programs["length"][-1])
+    low = int(programs["start"].min())
+    high = int((programs["start"] + programs["length"]).max())
     programs["start"] -= low
     return ProgramBatch(batch.code[low:high], programs, batch.lanes)
