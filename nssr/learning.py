@@ -9,29 +9,30 @@ from __future__ import annotations
 import logging
 import math
 import sqlite3
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from nssr import db, engine, executor, registry
+from nssr.composing import _fmt_candidate, build_composition, composition_of, read_columns, reads_function
 from nssr.curriculum import curriculum_tasks, library_tasks
-from nssr.engine.candidates import COMP_CODES, ROUTE_LENGTH
-from nssr.formula import Formula
-from nssr.primitives import ABS_TOL, REL_TOL
-from nssr.screening import R2_NEAR, Counters, Examples, Found, _spread, split
-from nssr.search import _describe_candidate, find, format_examples, preference
-from nssr.search_space import column_order, columns_within
-from nssr.simplify import Composition, _function_args, _strip_unused_inputs, simplify
+from nssr.judging import best_route, best_trade, failing_rows, held_out_r2, holds_on, plain_examples, r2_on
+from nssr.screening import R2_NEAR, Counters, Examples, Found, _spread
+from nssr.search import _describe_candidate, find, format_examples
+from nssr.simplify import Composition, _strip_unused_inputs, simplify
 
 if TYPE_CHECKING:
     import torch
 
     from nssr.model import TRM
+
+__all__ = [
+    "CONFIG", "TARGETS", "Lesson", "_fmt_candidate", "_init_replay_buffer", "_is_duplicate_discovery", "build_composition",
+    "curriculum_tasks", "known_function", "learn", "learn_task", "load_checkpoint", "plain_examples", "pretrain",
+    "reads_function", "save_checkpoint",
+]  # fmt: skip
 
 log = logging.getLogger("nssr.learning")
 
@@ -67,14 +68,8 @@ REPLAY_EXAMPLES = 32
 KNOWN_R2 = 0.99
 """A function that is known by the name asked for explains at least this share of the variance, or it is another one."""
 VERIFY_ROUNDS = 3
-COUNTEREXAMPLES = 64
 KNOWN_ROWS = 2000
 """Rows on which a function that is known already is judged."""
-ROUTE_ROWS = 128
-MAX_ROUTES = 300_000
-"""So many ways of giving columns to a known function are tried, on so many rows."""
-REFERENCE_ROUTES = 64
-"""The best of those ways are judged by the reference, on so many rows; the first in order of columns is taken."""
 
 Progress = Callable[[str, int, int, str], None]
 """Called with what is being done, how far, of how much, and a remark."""
@@ -99,42 +94,6 @@ class Lesson:
     counters: Counters = field(default_factory=Counters)
     columns_left_out: int = 0
     exhausted: bool = False
-
-
-def build_composition(
-    candidate: Mapping[str, Any], input_arity: int, loop_id: int | None
-) -> list[tuple[int, list[int]]]:
-    """The candidate as storable steps. Indices count the inputs, then the results; -1 is the literal 0."""
-    kind, routing = candidate["comp_type"], candidate.get("routing")
-    primary, secondary = candidate["primary_id"], candidate.get("secondary_id")
-    nulls = set(candidate.get("null_columns") or ())
-
-    def route(given: Sequence[int] | None) -> list[int]:
-        return [-1 if i in nulls else int(i) for i in (range(input_arity) if given is None else given)]
-
-    if kind == "parallel":
-        first, second = routing if routing is not None else (None, None)
-        return [
-            (primary, route(first)),
-            (secondary, route(second)),
-            (candidate["tertiary_id"], [input_arity, input_arity + 1]),
-        ]
-    if kind in ("loop_direct", "loop_binary"):
-        start, count = route([0, 1] if routing is None else routing)[:2]
-        return [(loop_id, [primary, count, start] if kind == "loop_direct" else [primary, count, -1, start])]  # type: ignore[list-item]
-    if kind == "sequential":
-        return [(secondary, route(routing)), (primary, [input_arity] * candidate.get("primary_places", 1))]
-    if kind == "nested":
-        columns = route(routing)
-        steps = [(secondary, [c]) for c in columns]
-        return [*steps, (primary, [input_arity + i for i in range(len(columns))])]
-    return [(primary, route(routing))]
-
-
-def _composition_of(state: Mapping[str, Any], candidate: Mapping[str, Any], input_arity: int) -> Composition:
-    """`build_composition` with what the registry knows: how often a sequential candidate's result is read."""
-    places = max(state["metadata"][candidate["primary_id"]]["arity"], 1)
-    return build_composition({**candidate, "primary_places": places}, input_arity, state["loop_id"])
 
 
 def _init_replay_buffer(state: dict[str, Any]) -> None:
@@ -257,12 +216,12 @@ def learn_task(
     lesson.same_as = _same_discovery(state, found.candidate)
     if lesson.same_as is None:
         width = len(examples[0][0])
-        composition = _composition_of(state, found.candidate, width)
+        composition = composition_of(state, found.candidate, width)
         constants = found.candidate.get("constants")
         mode = found.candidate.get("const_mode", "multiplicative")
         shorter, arity, used = simplify(state, composition, examples, constants, mode)
         lesson.columns = list(range(width)) if used is None else used
-        if lesson.exact and whole is not None and not _holds(state, shorter, lesson.columns, constants, mode, whole):
+        if lesson.exact and whole is not None and not holds_on(state, shorter, lesson.columns, constants, mode, whole):
             # The sample had no row that tells the shorter one from what was found.
             shorter, arity, used = _strip_unused_inputs(state, composition, examples, constants, mode)
             lesson.columns = list(range(width)) if used is None else used
@@ -299,7 +258,7 @@ def learn_task(
                 keep(optimizer)
     else:
         lesson.func_id = next(i for i, e in state["metadata"].items() if e["name"] == lesson.same_as)
-        lesson.columns = _read_columns(found.candidate)
+        lesson.columns = read_columns(found.candidate)
     return lesson, optimizer
 
 
@@ -326,7 +285,7 @@ def _discover(
             x = format_examples(examples, input_dim=config["input_dim"], seq_len=config["seq_len"]) if guide else None
             outcome = find(
                 state, guide, examples, x, max_steps=max_steps, max_depth=max_depth, n_threads=n_threads,
-                temperature_boost=0.5 * attempt, choose=partial(_best_trade, state, examples),
+                temperature_boost=0.5 * attempt, choose=partial(best_trade, state, examples),
                 progress=None if progress is None else (
                     lambda step, steps, c: progress(f"searching {name}", step, steps, f"{c.checked:,} candidates")
                 ),
@@ -334,53 +293,22 @@ def _discover(
             lesson.counters, lesson.exhausted = outcome.counters, outcome.exhausted
             lesson.columns_left_out, lesson.r2 = outcome.columns_left_out, outcome.r2
             found = outcome.found
-            wrong = [] if found is None or not found.exact or whole is None else _failing_rows(state, found, whole)
+            wrong = [] if found is None or not found.exact or whole is None else failing_rows(state, found, whole, rows)
             if not wrong or rows is None:
                 break
             examples = [*examples, *plain_examples(rows(wrong))]
         if found is not None and (wrong or not found.exact) and whole is not None:
-            lesson.r2 = _r2_on(state, found, whole)
+            lesson.r2 = r2_on(state, found, whole)
             if not lesson.r2 > R2_NEAR:
                 found = None  # right on the sample only
         if found is not None:
             lesson.success, lesson.exact = True, found.exact and not wrong
-            lesson.held_out_r2 = _held_out_r2(state, found, examples)
+            lesson.held_out_r2 = held_out_r2(state, found, examples)
             log.info("%s: %s", name, _describe_candidate(state, found.candidate))
             return lesson, found
         if outcome.exhausted:
             break  # another order cannot find what is not there
     return lesson, None
-
-
-def plain_examples(examples: Examples) -> list[tuple[list[Any], Any]]:
-    """Examples as Python numbers, columns of one type: a column with a float becomes floats, bools become ints.
-
-    ValueError on what is no finite number, on no examples and on rows of different length.
-    """
-    if not examples:
-        raise ValueError("no examples")
-    width = len(examples[0][0])
-    columns: list[list[Any]] = [[] for _ in range(width + 1)]
-    for place, (inputs, output) in enumerate(examples):
-        if len(inputs) != width:
-            raise ValueError(f"example {place} has {len(inputs)} inputs, the first one has {width}")
-        for column, value in zip(columns, [*inputs, output], strict=True):
-            if isinstance(value, (bool, np.bool_, np.integer)):
-                value = int(value)
-            elif isinstance(value, np.floating):
-                value = float(value)
-            if not isinstance(value, (int, float)) or not -_LARGEST <= value <= _LARGEST:
-                raise ValueError(f"example {place} holds {_shown(value)}, which is no finite number that a float can hold")
-            column.append(value)
-    columns = [[float(v) for v in c] if any(isinstance(v, float) for v in c) else c for c in columns]
-    return [(list(row[:-1]), row[-1]) for row in zip(*columns, strict=True)]
-
-
-_LARGEST = sys.float_info.max
-
-
-def _shown(value: Any) -> str:
-    return "an integer of hundreds of digits" if isinstance(value, int) else repr(value)
 
 
 def take_in(
@@ -414,7 +342,7 @@ def known_function(state: dict[str, Any], name: str, examples: Examples) -> Less
         return best
     best.composition, best.constants = entry["composition"], entry["constants"]
     best.const_mode = entry["const_mode"]
-    best.columns = _best_route(state, func_id, examples)
+    best.columns = best_route(state, func_id, examples)
     if len(best.columns) == entry["arity"]:
         some = [examples[i] for i in _spread(range(len(examples)), KNOWN_ROWS)]
         best.r2 = executor.r_squared(state, func_id, [([x[c] for c in best.columns], y) for x, y in some])
@@ -423,122 +351,6 @@ def known_function(state: dict[str, Any], name: str, examples: Examples) -> Less
     best.held_out_r2 = best.r2
     best.success = best.r2 > KNOWN_R2
     return best
-
-
-def _best_route(state: dict[str, Any], func_id: int, examples: Examples) -> list[int]:
-    """The columns to give to a function, in its order, that bring it nearest to the outputs."""
-    arity, width = state["metadata"][func_id]["arity"], len(examples[0][0])
-    if arity == 0 or arity > ROUTE_LENGTH:
-        return list(range(min(arity, width)))
-    table = engine.FunctionTable(state["metadata"])
-    data = engine.Dataset.from_examples([examples[i] for i in _spread(range(len(examples)), ROUTE_ROWS)])
-    slots = np.array([(COMP_CODES["none"], func_id, -1, -1)], dtype=engine.SLOTS)
-    columns = column_order([np.array([x[c] for x, _ in examples], dtype=float) for c in range(width)],
-                           np.array([y for _, y in examples], dtype=float))  # fmt: skip
-    columns = columns[: columns_within(slots, table.arity, width, MAX_ROUTES)]
-    source = engine.Enumerator(slots, table.arity, table.commutative, columns)
-    best: list[tuple[float, list[int]]] = [(-math.inf, list(range(min(arity, width))))]
-    while not source.exhausted:
-        records = source.fill(4096)
-        r2 = engine.score(engine.ProgramBatch.from_candidates(table, records, data.lanes), data).r2
-        r2 = np.nan_to_num(r2, nan=math.inf)  # what the engine is unsure about may be right
-        top = np.argsort(-r2, kind="stable")[:REFERENCE_ROUTES]
-        routes = [list(candidate["routing"]) for candidate in engine.unpack(records[top], width)]
-        best = sorted([*best, *zip(r2[top].tolist(), routes, strict=True)], key=lambda b: -b[0])[:REFERENCE_ROUTES]
-
-    def judged(route: list[int]) -> tuple[float, list[int]]:
-        shown = [([x[c] for c in route], y) for x, y in examples[:REFERENCE_ROUTES]]
-        return -round(executor.r_squared(state, func_id, shown), 12), route
-
-    return min((route for _, route in best if len(route) == arity), key=judged, default=best[0][1])
-
-
-def _packed(state: Mapping[str, Any], found: Found, data: engine.Dataset) -> engine.ProgramBatch:
-    return engine.ProgramBatch.from_candidates(state, [found.candidate], data.lanes)
-
-
-def _r2_on(state: Mapping[str, Any], found: Found, data: engine.Dataset) -> float:
-    r2 = float(engine.score(_packed(state, found, data), data).r2[0])
-    return r2 if math.isfinite(r2) else -math.inf
-
-
-def _holds(
-    state: dict[str, Any],
-    composition: Composition,
-    columns: Sequence[int],
-    constants: Sequence[float] | None,
-    mode: str,
-    whole: engine.Dataset,
-) -> bool:
-    """Whether a composition over some of the columns fails on no row of the whole data."""
-    width, shift = whole.n_columns, whole.n_columns - len(columns)
-    steps = []
-    for child, args in composition:
-        n = _function_args(state, child)
-        moved = [a if a < 0 else columns[a] if a < len(columns) else a + shift for a in args[n:]]
-        steps.append((child, [*args[:n], *moved]))
-    batch = engine.ProgramBatch.from_compositions(state, [(steps, width, constants, mode)], whole.lanes)
-    return bool(engine.validate(batch, whole)[0] != engine.FAIL)
-
-
-def _failing_rows(state: Mapping[str, Any], found: Found, whole: engine.Dataset) -> list[int]:
-    """Some rows of the whole data on which an exact candidate certainly fails."""
-    batch = _packed(state, found, whole)
-    if engine.validate(batch, whole)[0] != engine.FAIL:
-        return []
-    values, _ = engine.predict(batch, whole)
-    y = whole.target
-    assert y is not None
-    with np.errstate(invalid="ignore"):
-        near = np.maximum(REL_TOL * np.maximum(np.abs(values[0]), np.abs(y)), ABS_TOL)
-        bad = ~((np.abs(values[0] - y) <= near) | (values[0] == y))
-    rows = np.flatnonzero(bad)
-    return [int(r) for r in rows[np.linspace(0, len(rows) - 1, min(len(rows), COUNTEREXAMPLES)).astype(int)]]
-
-
-def _held_out_r2(state: dict[str, Any], found: Found, examples: Examples) -> float:
-    """R2 on the rows that the search kept back."""
-    _, hold = split(examples)
-    data = engine.Dataset.from_examples([examples[i] for i in hold])
-    r2 = float(engine.score(_packed(state, found, data), data).r2[0])
-    if math.isfinite(r2):
-        return r2
-    # A constant target has no variance to explain; an unsure row is the reference's to judge.
-    return 1.0 if executor.validate(state, found.candidate, [examples[i] for i in hold]) else r2
-
-
-def _read_columns(candidate: Mapping[str, Any]) -> list[int]:
-    routing = candidate["routing"]
-    flat = [i for route in routing for i in route] if candidate["comp_type"] == "parallel" else routing
-    return sorted({i for i in flat if i >= 0})
-
-
-def _best_trade(state: dict[str, Any], examples: Examples, near: list[Found]) -> Found:
-    """Of several near misses the one with the shortest description: bits for the residual plus bits for the formula.
-
-    Two-part code length in the manner of the Bayesian information criterion: n log(1 - R2) + log(n) size (Schwarz, 1978,
-    Annals of Statistics 6), with one unit of size for each node of the simplified formula.
-    """
-    width, n = len(examples[0][0]), len(examples)
-    nonzero = [c for c in range(width) if all(inputs[c] != 0 for inputs, _ in examples)]
-
-    def cost(found: Found) -> tuple[float, Any]:
-        c = found.candidate
-        composition = _composition_of(state, c, width)
-        formula = Formula.from_composition(
-            state, composition, width, constants=c.get("constants"), const_mode=c.get("const_mode", "multiplicative"),
-            nonzero=nonzero,
-        )  # fmt: skip
-        bits = n * math.log(max(1 - found.r2, 1e-15)) + 2 * math.log(n) * formula.size
-        return round(bits, 6), preference(state, found)  # many compositions are one formula
-
-    return min(near, key=cost)
-
-
-def reads_function(state: Mapping[str, Any], composition: Composition) -> list[str]:
-    """Names of the functions that a composition calls, iterated ones included."""
-    ids = [i for child, args in composition for i in (child, *args[: _function_args(dict(state), child)])]
-    return registry.get_names(dict(state), list(dict.fromkeys(ids)))
 
 
 def checkpoint_path(state: Mapping[str, Any]) -> Path:
@@ -567,12 +379,3 @@ def load_checkpoint(model: TRM, optimizer: torch.optim.Optimizer, state: dict[st
     return loaded
 
 
-def _fmt_candidate(state: Mapping[str, Any], c: Mapping[str, Any]) -> str:
-    """A candidate for people, with letters for columns: ``ADD(MUL(...))``, ``LOOP(INC, count=b, init=a)``."""
-    if not c["comp_type"].startswith("loop"):
-        return _describe_candidate(state, c)
-    body = state["metadata"][c["primary_id"]]["name"]
-    letters = [chr(ord("a") + i) if i >= 0 else "0" for i in (c.get("routing") or [0, 1])]
-    if c["comp_type"] == "loop_direct":
-        return f"LOOP({body}, count={letters[1]}, init={letters[0]})"
-    return f"LOOP({body}, count={letters[1]}, init=0, step={letters[0]})"

@@ -251,7 +251,8 @@ def name_is_free(state: State, name: str) -> bool:
     found = next((i for i, meta in state["metadata"].items() if meta["name"] == name), None)
     if found is None:
         return True
-    return found in state.get("withheld", ()) and state["metadata"][found]["opcode"] is not None and name not in FUNCTION_ARGUMENTS
+    is_primitive = state["metadata"][found]["opcode"] is not None
+    return is_primitive and found in state.get("withheld", ()) and name not in FUNCTION_ARGUMENTS
 
 
 def plain_names(state: State) -> list[str]:

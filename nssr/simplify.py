@@ -110,12 +110,12 @@ def _try_prune(
     for place in range(len(composition) - 1):
         gone = width + place
         child, args = composition[place]
-        heirs = [a for a in dict.fromkeys(args[_function_args(state, child) :]) if a < gone]
-        used = any(gone in rest[_function_args(state, c) :] for c, rest in composition[place + 1 :])
+        heirs = [a for a in dict.fromkeys(args[function_args(state, child) :]) if a < gone]
+        used = any(gone in rest[function_args(state, c) :] for c, rest in composition[place + 1 :])
         for heir in heirs if used else [-1]:
             steps = []
             for c, rest in composition[:place] + composition[place + 1 :]:
-                n = _function_args(state, c)
+                n = function_args(state, c)
                 moved = [heir if a == gone else a - 1 if a > gone else a for a in rest[n:]]
                 steps.append((c, rest[:n] + moved))
             proposals.append(steps)
@@ -132,7 +132,7 @@ def _strip_unused_inputs(
 ) -> tuple[Composition, int, list[int] | None]:
     """The composition over only the columns that it reads: (composition, arity, columns kept or None for all)."""
     width = len(examples[0][0])
-    read = {a for c, args in composition for a in args[_function_args(state, c) :] if 0 <= a < width}
+    read = {a for c, args in composition for a in args[function_args(state, c) :] if 0 <= a < width}
     used = sorted(read)
     if len(used) == width or not used:
         return composition, width, None
@@ -140,7 +140,7 @@ def _strip_unused_inputs(
     shift = width - len(used)
     steps = []
     for c, args in composition:
-        n = _function_args(state, c)
+        n = function_args(state, c)
         steps.append((c, args[:n] + [a if a < 0 else place[a] if a < width else a - shift for a in args[n:]]))
     return steps, len(used), used
 
@@ -202,7 +202,7 @@ def _reference_says(
         return False
 
 
-def _function_args(state: dict[str, Any], child: int) -> int:
+def function_args(state: dict[str, Any], child: int) -> int:
     """How many leading arguments of a step are function ids, not indices."""
     entry = state["metadata"][child]
     return FUNCTION_ARGUMENTS.get(entry["name"], 0) if entry["composition"] is None else 0

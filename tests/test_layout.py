@@ -23,6 +23,8 @@ FLOORS = [
     {"formula", "executor", "search_space"},
     {"screening", "curriculum"},
     {"simplify", "search", "train"},
+    {"composing"},
+    {"judging"},
     {"learning", "console"},
     {"session"},
     {"main"},

@@ -12,9 +12,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nssr import db, engine, executor, learning, main, registry, search, search_space
+from nssr import db, engine, executor, judging, learning, main, registry, search, search_space
 from nssr.model import create_model
 from nssr.optimizer import EMA, make_optimizer
+from nssr.screening import Found
 
 SMALL = {**learning.SMALL_CONFIG, "d_model": 32, "n_heads": 2, "n_recursions": 1}
 ID = {e["name"]: i for i, e in registry.init_registry(db.init_db(":memory:"))["metadata"].items()}
@@ -118,7 +119,7 @@ def test_a_composition_has_the_values_of_its_candidate(seed, rows):
     one = slots[rng.integers(len(slots)) :][:1]
     made = search_space.expand(table, one, 3, [[0, 1, 2]], 100)
     candidate = made[rng.integers(len(made))]
-    steps = learning._composition_of(state, candidate, 3)
+    steps = learning.composition_of(state, candidate, 3)
     run = registry._make_composed_fn(state, steps, lambda i, values: registry.execute(state, i, values))
     for row in rows:
         try:
@@ -457,3 +458,16 @@ def test_the_replay_buffer_is_made_once():
     assert buffer[: len(main.curriculum_tasks(state))] == main.curriculum_tasks(state)
     main._init_replay_buffer(state)
     assert state["replay_buffer"] is buffer
+
+
+def test_rows_of_huge_integers_outside_the_sample_are_judged_too() -> None:
+    """The engine is unsure of products beyond i64; one wrong row among many must still be seen."""
+    conn = db.init_db(":memory:")
+    state = registry.init_registry(conn)
+    rng = random.Random(5)
+    every = [([a, b], a * b) for a, b in ((rng.randint(2**33, 2**40), rng.randint(2**33, 2**40)) for _ in range(300))]
+    found = Found({"primary_id": 5, "comp_type": "none", "routing": [0, 1]}, True, 1.0)
+    rows = lambda chosen: [every[r] for r in chosen]  # noqa: E731
+    assert judging.failing_rows(state, found, engine.Dataset.from_examples(every), rows) == []
+    every[217] = (every[217][0], 7)
+    assert judging.failing_rows(state, found, engine.Dataset.from_examples(every), rows) == [217]
