@@ -17,7 +17,7 @@ from random_programs import Reference, constants, library, rows, steps
 from nssr import engine, executor
 
 PROGRAMS_PER_EXAMPLE = 50
-EXAMPLES = 420  # 21,000 programs in all
+EXAMPLES = 800  # 40,000 programs in all
 
 
 @pytest.fixture(autouse=True)
