@@ -22,13 +22,7 @@ VOCAB = ["OR", "AND", "NOT", "ADD", "SUB"]
 SIZE = {"input_dim": 32, "seq_len": 8}
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Threads gain nothing at these sizes, and on a busy machine they wait for each other."""
-    n = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(n)
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
 
 
 def make(n=5, seed=0, d_model=16, **kwargs):

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import sqlite3
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,29 +13,11 @@ from hypothesis import strategies as st
 
 from nssr import db
 from nssr.primitives import ALL, MAX_ITERATIONS, MAX_TOTAL_ITERATIONS
-from nssr.registry import State, execute, init_registry, register_learned
+from nssr.registry import State, execute, register_learned
 
 ID = {p.name: p.opcode for p in ALL}  # true of a library made with all packs at once
 LOOP, WHILE, ACCUM = ID["LOOP"], ID["WHILE"], ID["ACCUM"]
 numbers = st.integers(-50, 50)
-
-
-@pytest.fixture
-def conn() -> Iterator[sqlite3.Connection]:
-    with contextlib.closing(db.init_db(":memory:")) as connection:
-        yield connection
-
-
-@pytest.fixture
-def state(conn: sqlite3.Connection) -> State:
-    return init_registry(conn, ("core", "science"))
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[State]:
-    """A state for hypothesis tests, which register nothing."""
-    with contextlib.closing(db.init_db(":memory:")) as connection:
-        yield init_registry(connection, ("core", "science"))
 
 
 @given(a=numbers, b=numbers)

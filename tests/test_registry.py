@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,24 +28,6 @@ from nssr.registry import (
 
 ID = {p.name: p.opcode for p in ALL}  # true of a library made with all packs at once
 DOCUMENTED = "OR AND NOT ADD SUB MUL INC DEC DIV LT LTE GT GTE EQ NEQ COND CONST NULL LOOP WHILE ACCUM"
-
-
-@pytest.fixture
-def conn() -> Iterator[sqlite3.Connection]:
-    with contextlib.closing(db.init_db(":memory:")) as connection:
-        yield connection
-
-
-@pytest.fixture
-def state(conn: sqlite3.Connection) -> State:
-    return init_registry(conn, ("core", "science"))
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[State]:
-    """A state for hypothesis tests, which register nothing."""
-    with contextlib.closing(db.init_db(":memory:")) as connection:
-        yield init_registry(connection, ("core", "science"))
 
 
 # --- shape ----------------------------------------------------------------------------------------------------------
