@@ -79,6 +79,7 @@ class Session:
             )
         console.busy("loading")
         _load()
+        _check_target()
         where = self._check_model() if self.guided else None
         interrupts.something_at_stake()
         self.conn: sqlite3.Connection = db.init_db(str(self.path))
@@ -257,6 +258,16 @@ def check_choices(packs: Sequence[str], without: Sequence[str], existed: bool) -
 def free_names(without: Iterable[str]) -> set[str]:
     """Names of primitives that a learned function may take, because this session does without them."""
     return {name for name in without if name not in FUNCTION_ARGUMENTS}
+
+
+def _check_target() -> None:
+    """UserError if the environment asks for an instruction set that this machine or this build lacks."""
+    from nssr import engine
+
+    try:
+        engine.target()
+    except ValueError as error:
+        raise UserError(f"{error}; unset NSSR_TARGET, or choose one of these") from None
 
 
 def _require_writable(folder: Path) -> None:

@@ -7,6 +7,7 @@ import os
 import shutil
 import sqlite3
 import subprocess
+import sys
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -386,3 +387,14 @@ def test_letters_that_the_terminal_lacks(place):
     )
     assert (status, out) == (2, "")
     assert "only 1 row" in err
+
+
+def test_an_instruction_set_that_is_not_there(tmp_path: Path) -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "nssr.main", "--guide", "off", "--checkpoint-dir", str(tmp_path)],
+        env={**os.environ, "NSSR_TARGET": "sse9"}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert result.returncode == 2
+    assert result.stderr.count("\n") == 1
+    assert "sse9" in result.stderr
+    assert not list(tmp_path.iterdir())
