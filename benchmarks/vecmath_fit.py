@@ -100,31 +100,29 @@ def polynomials() -> dict[str, tuple[str, Function, Function, mpf, mpf, dict[str
     sin_z = by_series(
         lambda z: (mp.sin(mp.sqrt(z)) / mp.sqrt(z) - 1) / z, lambda z: -mpf(1) / 6 + z / 120 - z**2 / 5040 + z**3 / 362880
     )
-    cos_z = by_series(
-        lambda z: (mp.cos(mp.sqrt(z)) - 1 + z / 2) / z**2, lambda z: mpf(1) / 24 - z / 720 + z**2 / 40320 - z**3 / 3628800
-    )
+    cos_z = by_series(lambda z: (1 - mp.cos(mp.sqrt(z))) / z, lambda z: mpf(1) / 2 - z / 24 + z**2 / 720 - z**3 / 40320)
     sin_weight = lambda z: z / (1 + z * sin_z(z))  # noqa: E731
-    atan_z = by_series(
-        lambda z: (mp.atan(mp.sqrt(z)) / mp.sqrt(z) - 1) / z, lambda z: -mpf(1) / 3 + z / 5 - z**2 / 7 + z**3 / 9
-    )
-    asin_z = by_series(
-        lambda z: (mp.asin(mp.sqrt(z)) / mp.sqrt(z) - 1) / z, lambda z: mpf(1) / 6 + 3 * z / 40 + 15 * z**2 / 336
-    )
+    atan_z = by_series(lambda z: (mp.atan(mp.sqrt(z)) / mp.sqrt(z) - 1) / z, lambda z: -mpf(1) / 3 + z / 5 - z**2 / 7 + z**3 / 9)
+    asin_z = by_series(lambda z: (mp.asin(mp.sqrt(z)) / mp.sqrt(z) - 1) / z, lambda z: mpf(1) / 6 + 3 * z / 40 + 15 * z**2 / 336)
     expm1_r = by_series(lambda r: (mp.expm1(r) - r) / r**2, lambda r: mpf(1) / 2 + r / 6 + r**2 / 24 + r**3 / 120)
     exp_weight = by_series(lambda r: r**2 / mp.expm1(r), lambda r: r * (1 - r / 2))
     log_z = by_series(lambda z: 2 * (atanh_z(z) - 1) / z, lambda z: mpf(2) / 3 + 2 * z / 5 + 2 * z**2 / 7)
     log_tail = by_series(lambda z: (atanh_z(z) - 1 - z / 3) / z**2, lambda z: mpf(1) / 5 + z / 7 + z**2 / 9 + z**3 / 11)
+    log_f = by_series(lambda f: (mp.log1p(f) - f + f**2 / 2) / f**3, lambda f: mpf(1) / 3 - f / 4 + f**2 / 5 - f**3 / 6)
+    log_f_weight = by_series(lambda f: f**3 / mp.log1p(f), lambda f: f**2)
     tan_max = mp.sqrt(2) - 1
     return {
         "kExp": ("(exp(r) - 1 - r) / r^2, |r| <= ln(2)/2", expm1_r, exp_weight, -half, half, {"f64": 10, "f32": 6}),
         "kLog": ("(2 atanh(s) - 2s) / s^3, z = s^2, |s| <= 0.1716", log_z, lambda z: z / (2 * atanh_z(z)), tiny, z_log,
-                 {"f64": 7, "f32": 3}),
+                 {"f64": 7}),
+        "kLogDirect": ("(log(1 + f) - f + f^2/2) / f^3, sqrt(1/2) <= 1 + f <= sqrt(2)", log_f, log_f_weight,
+                       (mp.sqrt(mpf(1) / 2) - 1) * mpf("1.0001"), (mp.sqrt(2) - 1) * mpf("1.0001"), {"f32": 8}),
         "kLogTail": ("(atanh(s)/s - 1 - z/3) / z^2, z = s^2, |s| <= 0.1716", log_tail, lambda z: z**2, tiny, z_log,
                      {"f64": 9}),
         "kSin": ("(sin(r)/r - 1) / z, z = r^2, |r| <= pi/2", sin_z, sin_weight, tiny, r_pi2, {"f64": 9, "f32": 5}),
         "kSin4": ("(sin(r)/r - 1) / z, z = r^2, |r| <= pi/4", sin_z, sin_weight, tiny, r_pi4, {"f64": 7, "f32": 4}),
-        "kCos4": ("(cos(r) - 1 + z/2) / z^2, z = r^2, |r| <= pi/4", cos_z, lambda z: z**2 / mp.cos(mp.sqrt(z)), tiny, r_pi4,
-                  {"f64": 6, "f32": 3}),
+        "kCos4": ("(1 - cos(r)) / z, z = r^2, |r| <= pi/4", cos_z, lambda z: z / mp.cos(mp.sqrt(z)), tiny, r_pi4,
+                  {"f64": 7, "f32": 4}),
         "kAsin": ("(asin(s)/s - 1) / z, z = s^2, |s| <= 1/2", asin_z, lambda z: z / (1 + z * asin_z(z)), tiny, mpf(1) / 4,
                   {"f64": 12, "f32": 5}),
         "kAtan": ("(atan(t)/t - 1) / z, z = t^2, |t| <= sqrt(2) - 1", atan_z, lambda z: z / (1 + z * atan_z(z)), tiny,
@@ -199,13 +197,15 @@ def main() -> None:
                 print(f"    // {what}, in doubles; relative error 2^{mp.nstr(mp.log(error, 2), 4)}")
                 print("    " + array(name, "f64", c).replace("\n", "\n    "))
         sizes = {"f64": [30, 30, 30, 53], "f32": [11, 11, 11, 11, 24]}[kind]
-        print("    // pi, in parts whose products with a multiple of 1/2 below 2^" + {"f64": "22", "f32": "12"}[kind] + " are exact.")
+        below = {"f64": 22, "f32": 12}[kind]
+        print(f"    // pi, in parts whose products with a multiple of 1/2 below 2^{below} are exact.")
         print("    " + array("kPi", kind, split(+PI, sizes)).replace("\n", "\n    "))
         print("    // ln(2): the first part times an exponent is exact.")
         print("    " + array("kLn2", kind, split(+LN2, {"f64": [40, 53], "f32": [14, 24]}[kind])).replace("\n", "\n    "))
         print("    // pi and pi/2: nearest, and what is missing.")
         for name, value in (("kPiHead", +PI), ("kHalfPiHead", PI / 2)):
-            print("    " + array(name, kind, [rounded(value, bits), rounded(value - rounded(value, bits), bits)]).replace("\n", "\n    "))
+            head = rounded(value, bits)
+            print("    " + array(name, kind, [head, rounded(value - head, bits)]).replace("\n", "\n    "))
         for name, value in (("kInvPi", 1 / PI), ("kLog2e", 1 / LN2), ("kSqrtHalf", mp.sqrt(mpf(1) / 2))):
             print(f"    static constexpr {TYPES[kind]} {name} = {literal(rounded(value, bits), kind)};")
         if kind == "f64":

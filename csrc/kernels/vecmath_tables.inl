@@ -55,14 +55,15 @@ struct Constants<double> {
         -0x1.ae64528cecae8p-26,
         0x1.61208beb8b1fep-33,
         -0x1.aaa219d8d5548p-41};
-    // (cos(r) - 1 + z/2) / z^2, z = r^2, |r| <= pi/4; relative error 2^-59.67
+    // (1 - cos(r)) / z, z = r^2, |r| <= pi/4; relative error 2^-57.73
     static constexpr double kCos4[] = {
-        0x1.555555555554bp-5,
-        -0x1.6c16c16c14f8ep-10,
-        0x1.a01a019c83f40p-16,
-        -0x1.27e4f7ea80e78p-22,
-        0x1.1ee9d78585ed5p-29,
-        -0x1.8fa480d88441cp-37};
+        0x1.0000000000000p-1,
+        -0x1.5555555555539p-5,
+        0x1.6c16c16c13ba2p-10,
+        -0x1.a01a019b2d24ap-16,
+        0x1.27e4f72b338ecp-22,
+        -0x1.1ee96c9d660dep-29,
+        0x1.8f752f5b846bfp-37};
     // (asin(s)/s - 1) / z, z = s^2, |s| <= 1/2; relative error 2^-55.61
     static constexpr double kAsin[] = {
         0x1.5555555555390p-3,
@@ -126,11 +127,16 @@ struct Constants<float> {
         0x1.11101c0000000p-7f,
         0x1.6d83560000000p-10f,
         0x1.a2a5b60000000p-13f};
-    // (2 atanh(s) - 2s) / s^3, z = s^2, |s| <= 0.1716; relative error 2^-30.18
-    static constexpr float kLog[] = {
-        0x1.55557a0000000p-1f,
-        0x1.995ed00000000p-2f,
-        0x1.31e0f60000000p-2f};
+    // (log(1 + f) - f + f^2/2) / f^3, sqrt(1/2) <= 1 + f <= sqrt(2); relative error 2^-27.14
+    static constexpr float kLogDirect[] = {
+        0x1.5555540000000p-2f,
+        -0x1.0002280000000p-2f,
+        0x1.99a0160000000p-3f,
+        -0x1.5472260000000p-3f,
+        0x1.22d90e0000000p-3f,
+        -0x1.0d85840000000p-3f,
+        0x1.05625e0000000p-3f,
+        -0x1.38c4480000000p-4f};
     // (sin(r)/r - 1) / z, z = r^2, |r| <= pi/2; relative error 2^-25.42
     static constexpr float kSin[] = {
         -0x1.5555560000000p-3f,
@@ -144,11 +150,12 @@ struct Constants<float> {
         0x1.1111080000000p-7f,
         -0x1.a00f7e0000000p-13f,
         0x1.6cd1d60000000p-19f};
-    // (cos(r) - 1 + z/2) / z^2, z = r^2, |r| <= pi/4; relative error 2^-32.51
+    // (1 - cos(r)) / z, z = r^2, |r| <= pi/4; relative error 2^-28.29
     static constexpr float kCos4[] = {
-        0x1.55554a0000000p-5f,
-        -0x1.6c0c340000000p-10f,
-        0x1.99ebee0000000p-16f};
+        0x1.0000000000000p-1f,
+        -0x1.55553c0000000p-5f,
+        0x1.6c07f00000000p-10f,
+        -0x1.9916760000000p-16f};
     // (asin(s)/s - 1) / z, z = s^2, |s| <= 1/2; relative error 2^-27.35
     static constexpr float kAsin[] = {
         0x1.5555c80000000p-3f,
