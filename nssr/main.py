@@ -92,7 +92,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--targets", metavar="FILE.json", help="learn several functions, in order")
     p.add_argument("--without", metavar="NAMES", default="", help="primitives not to use, such as ADD,MUL")
     p.add_argument(
-        "--packs", metavar="NAMES", default="core", help="packs of primitives: core, science (default: core)"
+        "--packs", metavar="NAMES", default="core", help="packs of primitives: core, science, ieee (default: core)"
     )
     p.add_argument("--db", metavar="FILE", help="the library (default: symbolic.db in the checkpoint directory)")
     p.add_argument("--checkpoint-dir", metavar="DIR", default="checkpoints", help="where library and model are kept")

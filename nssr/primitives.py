@@ -106,6 +106,13 @@ def _power(inp: list[Any]) -> float:
     return math.copysign(math.inf, base) if odd else math.inf
 
 
+def _quotient(inp: list[Any]) -> float:
+    a, b = float(inp[0]), float(inp[1])
+    if b != 0:
+        return a / b
+    return math.nan if a == 0 or a != a else math.copysign(math.inf, a) * math.copysign(1.0, b)
+
+
 def _core() -> list[Primitive]:
     p = Primitive
     return [
@@ -163,7 +170,12 @@ def _science() -> list[Primitive]:
     ]
 
 
-PACKS: dict[str, tuple[Primitive, ...]] = {"core": tuple(_core()), "science": tuple(_science())}
+def _ieee() -> list[Primitive]:
+    """What trees of other tools mean by a quotient: x/0 is infinite, 0/0 is NaN."""
+    return [Primitive("FDIV", 42, 2, REAL, _quotient, pack="ieee", text="{0}/{1}")]
+
+
+PACKS: dict[str, tuple[Primitive, ...]] = {"core": tuple(_core()), "science": tuple(_science()), "ieee": tuple(_ieee())}
 ALL: tuple[Primitive, ...] = tuple(p for pack in PACKS.values() for p in pack)
 BY_NAME: dict[str, Primitive] = {p.name: p for p in ALL}
 BY_OPCODE: dict[int, Primitive] = {p.opcode: p for p in ALL}

@@ -157,7 +157,7 @@ def test_targets_that_are_none(capsys, place, content, says):
         (["--name", "F"], "give --data FILE.csv too"),
         (["--without", "ADD,NOPE"], "--without: there is no primitive 'NOPE'; choose from OR, AND"),
         (["--without", "mul"], "there is no primitive 'mul'; did you mean MUL?"),
-        (["--packs", "magic"], "there is no pack 'magic'; choose from core, science"),
+        (["--packs", "magic"], "there is no pack 'magic'; choose from core, science, ieee"),
         (["--data", "good.csv", "--name", "MUL"], "MUL is the name of a primitive; choose another --name"),
         (["--data", "good.csv", "--name", "  "], "must be text and not blank; choose another --name"),
         (["--data", "good.csv", "--name", "x" * 201], "has 201 characters; at most 200"),

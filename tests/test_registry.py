@@ -303,7 +303,7 @@ def test_a_pack_that_clashes_with_a_learned_name_is_refused(conn: sqlite3.Connec
 
 
 def test_unknown_packs_are_refused(conn: sqlite3.Connection) -> None:
-    with pytest.raises(UserError, match="core, science"):
+    with pytest.raises(UserError, match="core, science, ieee"):
         init_registry(conn, ("core", "magic"))
     assert list(registry._make_primitives("science")) == [p.name for p in PACKS["science"]]
 

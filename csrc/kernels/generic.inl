@@ -202,6 +202,7 @@ static bool DEC_F64(const Frame& f, const Instruction& ins) { return map1<VF>(f,
 static bool DIV_F64(const Frame& f, const Instruction& ins) {
     return map2<VF>(f, ins, [](VF a, VF b) { return b == 0.0 ? VF{} : a / b; });
 }
+static bool FDIV_F64(const Frame& f, const Instruction& ins) { return map2<VF>(f, ins, [](VF a, VF b) { return a / b; }); }
 static bool INV_F64(const Frame& f, const Instruction& ins) {
     return map1<VF>(f, ins, [](VF a) { return a == 0.0 ? VF{} : 1.0 / a; });
 }
