@@ -46,6 +46,7 @@ ARITHMETIC_OF: dict[str, Callable[..., Expr]] = {
     "INC": lambda a: a + 1,
     "DEC": lambda a: a - 1,
     "DIV": lambda a, b: a / b,
+    "FDIV": lambda a, b: a / b,
     "NEG": lambda a: -a,
     "SQUARE": lambda a: a**2,
     "CUBE": lambda a: a**3,
@@ -110,9 +111,9 @@ class Algebra:
         if node.op == NUMBER:
             return self._number(i, node)
         operands = [self.exprs[j] for j in node.args]
-        if node.op in ("DIV", "INV"):
+        if node.op in ("DIV", "INV", "FDIV"):
             if operands[-1].is_zero:
-                return sympy.S.Zero
+                return self._symbol(f"z{i:06d}", i) if node.op == "FDIV" else sympy.S.Zero
             operands[-1] = self._divisor(operands[-1])
         if node.op in ARITHMETIC_OF and not _explodes(node.op, operands):
             expr = ARITHMETIC_OF[node.op](*operands)
