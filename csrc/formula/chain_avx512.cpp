@@ -1,0 +1,20 @@
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
+
+#include "chain.hpp"
+
+namespace nssr::chain {
+namespace {
+#include "chain.inl"
+}  // namespace
+
+const Chains& avx512_chains() {
+    static const Chains chains = make_chains("avx512", &vecmath::avx512_table);
+    return chains;
+}
+
+}  // namespace nssr::chain
