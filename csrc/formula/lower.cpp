@@ -144,7 +144,7 @@ Cut make_cut(const Chains& chains, Precision precision, std::size_t n_rows, std:
     std::size_t tile = most;
     if (vectors <= most + most / 4) {  // one tile, in blocks of the same width with as little left over as can be
         const std::size_t blocks = (vectors + kMaxWidth - 1) / kMaxWidth;
-        cut.width = static_cast<unsigned>((vectors + blocks - 1) / blocks);
+        cut.width = std::max(kMinWidth, static_cast<unsigned>((vectors + blocks - 1) / blocks));
         tile = cut.width * blocks;
     } else {
         cut.width = kMaxWidth;
@@ -158,7 +158,7 @@ Cut make_cut(const Chains& chains, Precision precision, std::size_t n_rows, std:
 
 Group::Group(const Chains& chains, const Cut& cut, std::size_t n_columns)
     : chains_(chains),
-      links_((cut.precision == Precision::f64 ? chains.f64 : chains.f32)[cut.width - 1]),
+      links_((cut.precision == Precision::f64 ? chains.f64 : chains.f32)[cut.width - kMinWidth]),
       cut_(cut),
       n_columns_(n_columns),
       max_derived_(std::min(kMaxDerived, kDerivedBytes / cut.slot_stride)),
