@@ -13,8 +13,8 @@
 
 namespace nssr::direct {
 
-constexpr unsigned kMaxVectors = 32;  // of a column; up to 8 the kernels are unrolled
-constexpr unsigned kUnrolled = 8;
+constexpr unsigned kMaxVectors = 32;  // of a column
+constexpr unsigned kUnrolled = 16;    // up to so many the kernels are unrolled
 
 struct Value {
     const char* at;          // where it is: a column, a result kept for all, or `own`
@@ -27,7 +27,7 @@ struct Machine;
 using Kernel = Value* (*)(const std::int32_t* token, Value* top, Machine* machine);
 
 struct Machine {
-    const Kernel* table;       // one entry per token from 0 to 255, one for all others
+    const Kernel* table;       // one entry per token
     const std::int32_t* end;   // of the program's tokens
     std::ptrdiff_t operands;   // bytes from a token to its operand
     Value *stack, *second, *third, *limit;  // the first entries, and the end
@@ -35,7 +35,7 @@ struct Machine {
     std::size_t column_stride;
     std::uint32_t n_columns, n_constants;
     const double* constants;
-    unsigned vectors;
+    unsigned vectors;            // more than kUnrolled are rounded up to a multiple of 4
     // Functions of columns, computed when first met: [function * n_columns + column], null until then. No table: null.
     const char** kept;
     char *next_kept, *end_kept;  // room for more

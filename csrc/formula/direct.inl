@@ -10,7 +10,7 @@ enum Opcode : unsigned {
 #include "nssr/opcodes.def"
 };
 
-// kVectors 0: as many as the machine says.
+// kVectors 0: as many as the machine says, a multiple of 4.
 template <class T, unsigned kVectors>
 struct Direct {
     typedef typename Lanes<T>::Vector V;
@@ -23,7 +23,8 @@ struct Direct {
         Value* const at = (new_top); \
         if (next == m->end) return at; \
         const auto code = static_cast<std::uint32_t>(__atomic_load_n(next, __ATOMIC_RELAXED)); \
-        return m->table[code < 256 ? code : 256](next, at, m); \
+        if (__builtin_expect(code > 255, 0)) return nullptr; \
+        return m->table[code](next, at, m); \
     } while (0)
     // The caller names the fault: it asks the lowering, which checks the same things.
 #define NSSR_NEED(least) \
@@ -43,8 +44,13 @@ struct Direct {
             for (unsigned k = 0; k < kVectors; ++k) out[k] = f(k);
         } else {
             const unsigned n = m->vectors;
-#pragma GCC unroll 4
-            for (unsigned k = 0; k < n; ++k) out[k] = f(k);
+            for (unsigned k = 0; k < n; k += 4) {
+                const V a = f(k), b = f(k + 1), c = f(k + 2), d = f(k + 3);
+                out[k] = a;
+                out[k + 1] = b;
+                out[k + 2] = c;
+                out[k + 3] = d;
+            }
         }
     }
     NSSR_INLINE void settle(Value& v, std::uint32_t constant) {
@@ -188,7 +194,7 @@ struct Direct {
 #undef NSSR_ROOM
 
     struct Table {
-        direct::Kernel kernel[257];
+        direct::Kernel kernel[256];
     };
     static constexpr Table make() {
         Table t{};
@@ -213,7 +219,7 @@ struct Direct {
         t.kernel[P_ABS] = unary<kMagnitude>;
         t.kernel[P_SQUARE] = unary<kSquare>;
         t.kernel[P_CUBE] = unary<kCube>;
-        t.kernel[P_SQRT] = unary<kRoot>;
+        t.kernel[P_SQRT] = function<vecmath::kSqrt>;
         t.kernel[P_INC] = increment;
         t.kernel[P_DEC] = decrement;
         t.kernel[P_INV] = inverse;
@@ -241,7 +247,8 @@ struct Direct {
 const char* run_direct(const std::int32_t* begin, const std::int32_t* end, Machine* m) {
     m->end = end;
     const auto code = static_cast<std::uint32_t>(__atomic_load_n(begin, __ATOMIC_RELAXED));
-    const Value* top = m->table[code < 256 ? code : 256](begin, m->stack, m);
+    if (code > 255) return nullptr;
+    const Value* top = m->table[code](begin, m->stack, m);
     return top == m->stack + 1 ? m->stack->at : nullptr;
 }
 

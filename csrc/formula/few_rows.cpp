@@ -26,20 +26,20 @@ Memory& memory() {
 
 FewRows::FewRows(const chain::Chains& chains, const Columns& data, std::size_t n_rows)
     : directs_(*chains.directs), single_(data.precision() == Precision::f32), n_rows_(n_rows) {
-    const std::size_t lanes = chains.vector_bytes / data.item(), n_vectors = vectors(chains, data, n_rows);
+    const std::size_t lanes = chains.vector_bytes / data.item(), needed = vectors(chains, data, n_rows);
+    // Columns are padded by as much.
+    const std::size_t n_vectors = needed <= direct::kUnrolled ? needed : (needed + 3) / 4 * 4;
     Memory& own = memory();
     const std::size_t block = n_vectors * chains.vector_bytes;
-    if (own.block < block) {
-        own.blocks.reset(new (std::align_val_t{64}) char[kMaxDepth * (block + 64)]);
-        own.block = block;
-    }
-    if (!own.stack) {
+    if (own.block != block) {
+        // Blocks are an odd number of cache lines apart: equal rows of all of them spread over the sets of the cache.
+        const std::size_t stride = ((block + 63) / 64 | 1) * 64;
+        own.blocks.reset(new (std::align_val_t{64}) char[kMaxDepth * stride]);
         own.stack.reset(new direct::Value[kMaxDepth]);
         own.kept.reset(new (std::align_val_t{64}) char[kKeptBytes]);
+        for (std::size_t i = 0; i < kMaxDepth; ++i) own.stack[i] = direct::Value{nullptr, own.blocks.get() + i * stride, -1, 0};
+        own.block = block;
     }
-    // Blocks are an odd number of cache lines apart: equal rows of all of them spread over the sets of the cache.
-    const std::size_t stride = ((block + 63) / 64 | 1) * 64;
-    for (std::size_t i = 0; i < kMaxDepth; ++i) own.stack[i] = direct::Value{nullptr, own.blocks.get() + i * stride, -1, 0};
 
     const std::size_t unrolled = n_vectors <= direct::kUnrolled ? n_vectors - 1 : direct::kUnrolled;
     machine_.table = (single_ ? directs_.f32 : directs_.f64)[unrolled];

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <cstdlib>
 #include <new>
 
 #include "nssr/bytecode.hpp"
@@ -161,7 +162,7 @@ Group::Group(const Chains& chains, const Cut& cut, std::size_t n_columns)
       links_((cut.precision == Precision::f64 ? chains.f64 : chains.f32)[cut.width - kMinWidth]),
       cut_(cut),
       n_columns_(n_columns),
-      max_derived_(std::min(kMaxDerived, kDerivedBytes / cut.slot_stride)),
+      max_derived_(std::min(kMaxDerived, (std::getenv("DB")?atoi(std::getenv("DB"))*1024:kDerivedBytes) / cut.slot_stride)),
       column_marks_(n_columns),
       derived_(kDerivedTable),
       stack_(new Value[kMaxDepth]) {

@@ -277,7 +277,9 @@ void score(const Postfix& formulas, const Columns& data, const Scores& scores, c
         if (scores.correlation) scores.correlation[i] = fine ? within : std::nan("");
         if (scores.affine_r2) scores.affine_r2[i] = fine ? (varies ? within * within : 0) : -kInf;
     };
-    const auto wanted = [&](unsigned sum) { return sum == kSquares ? squares : sum == kAbsolutes ? absolutes : moments; };
+    std::vector<unsigned> wanted;
+    for (unsigned s = 0; s < kSums; ++s)
+        if (s == kSquares ? squares : s == kAbsolutes ? absolutes : moments) wanted.push_back(s);
     if (how.few_rows)
         return run_few_rows(how, formulas, data, options, [&](FewRows& rows) {
             rows.sink().squares = squares;
@@ -287,7 +289,7 @@ void score(const Postfix& formulas, const Columns& data, const Scores& scores, c
             Totals total;
             rows.sink().sums = total.sum;
             rows.add(value);
-            for (unsigned s = 0; s < kSums; ++s) total.finite = total.finite && std::isfinite(total.sum[s]);
+            for (const unsigned s : wanted) total.finite &= std::isfinite(total.sum[s]);
             write(i, total);
         });
     naming_the_first(formulas, data, [&] {
@@ -304,15 +306,14 @@ void score(const Postfix& formulas, const Columns& data, const Scores& scores, c
                     for (std::size_t i = 0; i < group.size(); ++i) {
                         Totals& total = totals[i];
                         if (!total.finite) continue;  // it stays so, whatever the other rows hold
-                        std::memset(sums, 0, kSums * how.cut.vector_bytes);
+                        for (const unsigned s : wanted) std::fill_n(sums + s * lanes, lanes, 0.0);
                         context.shift = total.shift;
                         context.choose_shift = row == 0;
                         runner.run(i, nullptr, true);
                         total.shift = context.shift;
-                        for (unsigned s = 0; s < kSums; ++s) {
-                            if (!wanted(s)) continue;
+                        for (const unsigned s : wanted) {
                             total.sum[s] += lanes_sum(sums + s * lanes, lanes);
-                            if (!std::isfinite(total.sum[s])) total.finite = false;
+                            total.finite &= std::isfinite(total.sum[s]);
                         }
                     }
                 }
