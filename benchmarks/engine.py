@@ -14,8 +14,11 @@ tree; a tree that is not finite on a row has the score inf, so on workload B a s
 
 Before anything is timed, the first trees are compared with numpy in the same precision: f32 to 1e-3, f64 to 1e-6 relative,
 where numpy is finite, and the places of values that are not finite for those sides that follow IEEE 754. A side with more
-than 0.5 % (f32) or 0.1 % (f64) of its values off is an error, and nothing is timed. What the trees and data are: see
-`benchmarks.workloads`; traps of the peers: see `benchmarks.peers`. 10,000 trees x 10,000 rows of f64 take 0.8 GB.
+than 0.5 % (f32) or 0.1 % (f64) of its values off is an error, and nothing is timed. Of scores 2 % and 0.5 % may be off,
+since one ill-conditioned row, such as the sine of a large number in single precision, moves a whole score.
+
+What the trees and data are: see `benchmarks.workloads`; traps of the peers: see `benchmarks.peers`. 10,000 trees x 10,000
+rows of f64 take 0.8 GB.
 """
 # ruff: noqa: E402
 
@@ -49,6 +52,7 @@ LEAST_SECONDS = 0.02
 CHECKED_TREES = 500
 RELATIVE = {"float32": 1e-3, "float64": 1e-6}
 MOST_OFF = {"float32": 0.005, "float64": 0.001}
+MOST_SCORES_OFF = {"float32": 0.02, "float64": 0.005}
 DTYPES = {"f32": "float32", "f64": "float64"}
 PARTS = ("cells", "early", "threads", "memory")
 MEGABYTE = 1 << 20
@@ -77,7 +81,7 @@ def check(evaluator: Evaluator, bound: Bound, wanted: Array, y: Array, n: int) -
     """The share of values (or scores) that are off; SystemExit where they are too many."""
     expected = mean_squared_errors(wanted[:n], y) if evaluator.scores else wanted[:n]
     off = share_off(bound.values(n), expected, evaluator.dtype, evaluator.ieee)
-    if off > MOST_OFF[evaluator.dtype]:
+    if off > (MOST_SCORES_OFF if evaluator.scores else MOST_OFF)[evaluator.dtype]:
         raise SystemExit(f"{evaluator.name} ({evaluator.dtype}): {off:.2%} of the values are not numpy's; nothing was timed")
     return off
 

@@ -11,7 +11,7 @@ Traps of the peers, each met here:
 - bingocpp: there is no square (a * a here); log and sqrt are of |x|, so where IEEE has NaN it may have a number. Arrays must
   be in Fortran order. Its Python package needs mpi4py and more; the compiled module alone needs numpy.
 - numexpr: ``float`` in a signature means single precision; constants in the text are doubles and would make everything
-  double, so constants enter single-precision runs as arguments.
+  double, so constants enter single-precision runs as arguments, and also where a tree has no column.
 - gplearn: its division, log and sqrt are protected and `make_function` refuses others; `_Function` takes numpy's own.
 """
 
@@ -187,14 +187,15 @@ def _bingo_bind(programs: list[tuple[Array, Array]], cell: Cell) -> Bound:
     return Bound(run, lambda k: np.array([evaluate(s, x, c)[:, 0] for s, c in programs[:k]]))
 
 
-def _numexpr_text(tree: Tree, dtype: str) -> tuple[str, list[float]]:
+def _numexpr_text(tree: Tree, as_arguments: bool) -> tuple[str, list[float]]:
+    """The tree as text, and the constants that are arguments c0, c1, ... of it."""
     constants: list[float] = []
 
     def text(tree: Tree) -> str:
         if tree[0] == "var":
             return f"x{tree[1]}"
         if tree[0] == "const":
-            if dtype == "float64":
+            if not as_arguments:
                 return f"({tree[1]!r})"
             constants.append(tree[1])
             return f"c{len(constants) - 1}"
@@ -209,33 +210,27 @@ def _numexpr_text(tree: Tree, dtype: str) -> tuple[str, list[float]]:
 
 
 def _numexpr(dtype: str, compiled_before: bool) -> Evaluator:
-    kind = float if dtype == "float32" else "double"
-
     def compile_one(text: str, names: list[str]) -> Any:
         import numexpr
         from numexpr.necompiler import double
 
-        return numexpr.NumExpr(text, [(name, float if kind is float else double) for name in names])
+        with np.errstate(all="ignore"):  # it folds constants
+            return numexpr.NumExpr(text, [(name, float if dtype == "float32" else double) for name in names])
 
     def convert(trees: Sequence[Tree]) -> list[Any]:
         programs = []
         for tree in trees:
-            text, constants = _numexpr_text(tree, dtype)
             used = sorted({node[1] for node in workloads.postfix(tree) if node[0] == "var"})
+            text, constants = _numexpr_text(tree, dtype == "float32" or not used)
             names = [f"x{j}" for j in used] + [f"c{i}" for i in range(len(constants))]
             values = [np.asarray(c, dtype) for c in constants]
-            if names:  # numexpr cannot tell how many rows a tree without columns has
-                programs.append((compile_one(text, names) if compiled_before else text, names, used, values))
-            else:
-                programs.append(None)
+            programs.append((compile_one(text, names) if compiled_before else text, names, used, values))
         return programs
 
     def bind(programs: list[Any], cell: Cell) -> Bound:
         columns = list(np.ascontiguousarray(cell.x.T))
 
         def one(program: Any) -> Array:
-            if program is None:
-                return np.full(len(cell.x), np.nan, dtype)
             compiled, names, used, values = program
             if not compiled_before:
                 compiled = compile_one(compiled, names)
@@ -310,10 +305,10 @@ def closure(tree: Tree) -> Closure:
 
 def passes(program: Closure, rows: Sequence[Row], target: Row, rel_tol: float = 1e-6, abs_tol: float = 1e-9) -> bool:
     """Whether every row is close to the target; stops at the first that is not."""
-    return all(
-        math.isclose(program(row), wanted, rel_tol=rel_tol, abs_tol=abs_tol)
-        for row, wanted in zip(rows, target, strict=True)
-    )
+    for row, wanted in zip(rows, target, strict=True):
+        if not math.isclose(program(row), wanted, rel_tol=rel_tol, abs_tol=abs_tol):
+            return False
+    return True
 
 
 def _reference_bind(programs: list[Closure], cell: Cell) -> Bound:
