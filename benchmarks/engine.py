@@ -197,7 +197,7 @@ def memory() -> list[Line]:
     """Peak memory beyond inputs and outputs, of one thread."""
     lines = []
     for copies, rows in ((1, 10_000), (100, 20)):
-        megabytes = peak_memory.in_a_process(10_000, rows, copies) / MEGABYTE
+        megabytes = peak_memory.measure(10_000, rows, copies) / MEGABYTE
         text = f"A float64, {10_000 * copies:,} trees x {rows:,} rows, scores: memory beyond data and scores"
         lines.append(Line(text, 64, megabytes, megabytes, megabytes, megabytes <= 64, " MB"))
     return lines
@@ -212,7 +212,7 @@ def plot(measured: Sequence[Measured], path: Path) -> None:
 
     panels = sorted({(m.workload, m.dtype) for m in measured})
     names = list(dict.fromkeys(m.evaluator for m in measured))
-    figure, axes = plt.subplots(1, len(panels), figsize=(5 * len(panels), 4.5), sharey=True, squeeze=False)
+    figure, axes = plt.subplots(1, len(panels), figsize=(4 * len(panels), 4.5), sharey=True, squeeze=False)
     for axis, (workload, dtype) in zip(axes[0], panels, strict=True):
         for i, name in enumerate(names):
             key = (workload, dtype, name)
