@@ -5,6 +5,10 @@ that makes every value (or score) of every tree. A value that a peer returns in 
 
 Traps of the peers, each met here:
 
+- numpy, gplearn, bingo: at 10,000 rows of f64 (80 KB an array) their speed is the allocator's. While glibc's thresholds
+  have their first values it returns each temporary to the system, and numpy runs at a quarter of its speed, bingo at a
+  tenth (to see it: ``MALLOC_TRIM_THRESHOLD_=131072``). Here, as in any process that has freed a large array before, the
+  thresholds have grown, which is the harder comparison for us.
 - pyoperon: ``Dataset(array)`` is a view, so the array must outlive it. Look-ups by name fail in this wheel, ``Variables``
   works. Nodes are in postfix order with the *second* operand first. ``CalculateFitness`` on a list ends the process, so
   there is no score-only side. The wheel is single precision only.
