@@ -13,7 +13,7 @@
 
 namespace nssr::direct {
 
-constexpr unsigned kMaxVectors = 32;  // of a column
+constexpr unsigned kMaxVectors = 64;  // of a column
 constexpr unsigned kUnrolled = 16;    // up to so many the kernels are unrolled
 
 struct Value {
