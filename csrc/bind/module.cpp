@@ -6,6 +6,7 @@
 #include "nssr/run.hpp"
 
 namespace nssr::bind {
+void bind_fit(py::module_& m);
 void bind_vecmath(py::module_& m);
 
 namespace {
@@ -110,6 +111,7 @@ PYBIND11_MODULE(_vm, m) {
     m.def("target", [] { return std::string(active_kernels().name); });
     m.def("set_target", [](const std::string& name) { set_target(name.c_str()); }, py::arg("name"));
     m.def("opcodes", &opcodes, "The table the engine was built with.");
+    bind_fit(m);
     bind_vecmath(m);
 }
 

@@ -24,6 +24,7 @@ import numpy.typing as npt
 from nssr import primitives
 from nssr.engine import _vm, compositions, lowering, postfix
 from nssr.engine.candidates import CANDIDATE, SLOTS, Enumerator, deduplicate, pack, unpack
+from nssr.engine.constants import FittedConstants, Gradients, fit_constants, gradients
 from nssr.engine.functions import FunctionTable
 
 __all__ = [
@@ -36,11 +37,15 @@ __all__ = [
     "Dataset",
     "Enumerator",
     "Evaluation",
+    "FittedConstants",
     "FunctionTable",
+    "Gradients",
     "ProgramBatch",
     "Scores",
     "deduplicate",
     "evaluate",
+    "fit_constants",
+    "gradients",
     "pack",
     "predict",
     "score",
