@@ -2,9 +2,8 @@
 //
 //   D. Marquardt: An algorithm for least-squares estimation of nonlinear parameters, J. SIAM 11, 1963 (damping in the scale
 //     of each parameter)
-//   J. More: The Levenberg-Marquardt algorithm: implementation and theory, LNM 630, 1978 (scales that never shrink, tests of
-//     convergence)
-//   H. Nielsen: Damping parameter in Marquardt's method, IMM-REP-1999-05, 1999 (how the damping changes)
+//   J. More: The Levenberg-Marquardt algorithm: implementation and theory, LNM 630, 1978 (the region that is trusted, the
+//     damping that just keeps a step inside, scales that never shrink, tests of convergence)
 #include "marquardt.hpp"
 
 #include <algorithm>
@@ -13,17 +12,23 @@
 namespace nssr::fit {
 namespace {
 
-constexpr double kFirstDamping = 1e-3;
-constexpr double kMostDamping = 1e30;
-constexpr double kExact = 1e-30;       // of the target's sum of squares: nothing but rounding is left
+// More's constants.
+constexpr double kFirstRadius = 100;  // of the region, in units of the start
+constexpr double kRadiusSlack = 0.1;
+constexpr double kLeastGain = 1e-4;   // of the predicted fall, for a step to be taken
+constexpr int kMostDampings = 10;     // tried per step
+
+constexpr double kExact = 1e-30;        // of the target's sum of squares: nothing but rounding is left
 constexpr double kSmallestStep = 1e-15;  // relative to the constants
 
 double total(const double* lanes) {
     return ((lanes[0] + lanes[4]) + (lanes[2] + lanes[6])) + ((lanes[1] + lanes[5]) + (lanes[3] + lanes[7]));
 }
 
-// A x = b for a symmetric positive definite A of which the lower half is given. False where it is not.
-bool cholesky(double (&a)[kMostParameters][kMostParameters], std::size_t n, double* x) {
+typedef double Square[kMostParameters][kMostParameters];
+
+// The lower triangle of a symmetric positive definite matrix becomes its factor L. False where it is not.
+bool cholesky(Square& a, std::size_t n) {
     for (std::size_t j = 0; j < n; ++j) {
         double pivot = a[j][j];
         for (std::size_t k = 0; k < j; ++k) pivot -= a[j][k] * a[j][k];
@@ -35,15 +40,27 @@ bool cholesky(double (&a)[kMostParameters][kMostParameters], std::size_t n, doub
             a[i][j] = entry / a[j][j];
         }
     }
+    return true;
+}
+
+void solve_lower(const Square& a, std::size_t n, double* x) {
     for (std::size_t i = 0; i < n; ++i) {
         for (std::size_t k = 0; k < i; ++k) x[i] -= a[i][k] * x[k];
         x[i] /= a[i][i];
     }
+}
+
+void solve_upper(const Square& a, std::size_t n, double* x) {
     for (std::size_t i = n; i-- > 0;) {
         for (std::size_t k = i + 1; k < n; ++k) x[i] -= a[k][i] * x[k];
         x[i] /= a[i][i];
     }
-    return true;
+}
+
+double norm(const double* x, std::size_t n) {
+    double squares = 0;
+    for (std::size_t i = 0; i < n; ++i) squares += x[i] * x[i];
+    return std::sqrt(squares);
 }
 
 }  // namespace
@@ -108,28 +125,77 @@ void Marquardt::evaluate(const double* values, Normal& out, Control& control) {
     if (options_.loss != kSquared) out.loss = total(losses);
 }
 
-// The damped step, and by how much the linear model says that the loss falls. Parameters without a usable derivative stay.
-bool Marquardt::step(const Normal& at, double damping, double* step, double& predicted) {
+// The step of least predicted loss within `radius` (in scaled parameters), by Newton's method on the damping. Parameters
+// without a usable derivative stay. False where no damping makes the matrix definite.
+bool Marquardt::step(const Normal& at, double radius, double& damping, Step& out) {
     const std::size_t p = tape_->n_parameters;
     std::size_t moving[kMostParameters], n = 0;
     for (std::size_t k = 0; k < p; ++k) {
-        step[k] = 0;
+        out.by[k] = 0;
         const double size = at.matrix[k][k];
         if (size > 0 && std::isfinite(size) && std::isfinite(at.gradient[k])) moving[n++] = k;
     }
-    double a[kMostParameters][kMostParameters], x[kMostParameters], root[kMostParameters];
+    if (n == 0) return false;
+    Square scaled, factor;
+    double root[kMostParameters], downhill[kMostParameters], x[kMostParameters], w[kMostParameters];
     for (std::size_t i = 0; i < n; ++i) root[i] = std::sqrt(scale_[moving[i]]);
     for (std::size_t i = 0; i < n; ++i) {
-        for (std::size_t j = 0; j <= i; ++j) a[i][j] = at.matrix[moving[i]][moving[j]] / (root[i] * root[j]);
-        a[i][i] += damping;
-        x[i] = -at.gradient[moving[i]] / root[i];
+        for (std::size_t j = 0; j <= i; ++j) scaled[i][j] = at.matrix[moving[i]][moving[j]] / (root[i] * root[j]);
+        downhill[i] = -at.gradient[moving[i]] / root[i];
     }
-    if (n == 0 || !cholesky(a, n, x)) return false;
-    predicted = 0;  // -g's + damping s'Ds
+    // L L' = scaled + damping; x the step; by how much it leaves the region.
+    const auto solve = [&](double with, double& beyond) {
+        for (std::size_t i = 0; i < n; ++i) {
+            std::copy(scaled[i], scaled[i] + i + 1, factor[i]);
+            factor[i][i] += with;
+        }
+        if (!cholesky(factor, n)) return false;
+        std::copy(downhill, downhill + n, x);
+        solve_lower(factor, n, x);
+        solve_upper(factor, n, x);
+        out.length = norm(x, n);
+        beyond = out.length - radius;
+        return std::isfinite(out.length);
+    };
+    const auto newton = [&](double beyond) {
+        for (std::size_t i = 0; i < n; ++i) w[i] = x[i] / out.length;
+        solve_lower(factor, n, w);
+        const double size = norm(w, n);
+        return beyond / radius / (size * size);
+    };
+
+    double beyond = 0, least = 0, most = norm(downhill, n) / radius;
+    bool solved = solve(0.0, beyond);
+    if (solved && beyond <= kRadiusSlack * radius) {
+        damping = 0;
+    } else {
+        if (solved) least = newton(beyond);
+        if (!(most > 0)) most = 1e-300;
+        damping = std::min(std::max(damping, least), most);
+        if (damping == 0) damping = solved && out.length > 0 ? norm(downhill, n) / out.length : most;
+        for (int tried = 0;; ++tried) {
+            if (damping == 0) damping = std::max(1e-300, 1e-3 * most);
+            solved = solve(damping, beyond);
+            if (!solved) {  // not definite, for rounding: only more damping helps
+                if (tried > 60 || !std::isfinite(damping)) return false;
+                damping = std::max(damping * 10, 1e-16);
+                least = damping, most = std::max(most, damping);
+                continue;
+            }
+            if (std::abs(beyond) <= kRadiusSlack * radius || tried >= kMostDampings) break;
+            (beyond > 0 ? least : most) = beyond > 0 ? std::max(least, damping) : std::min(most, damping);
+            const double next = std::max(least, damping + newton(beyond));
+            if (next == damping) break;
+            damping = next;
+        }
+    }
+    out.predicted = 0;  // -g's + damping s'Ds, of which -g's - damping s'Ds is the fall along the linear model
+    out.damped = damping * out.length * out.length;
     for (std::size_t i = 0; i < n; ++i) {
-        predicted += x[i] * (damping * x[i] - at.gradient[moving[i]] / root[i]);
-        step[moving[i]] = x[i] / root[i];
+        out.predicted += x[i] * downhill[i];
+        out.by[moving[i]] = x[i] / root[i];
     }
+    out.predicted += out.damped;
     return true;
 }
 
@@ -148,7 +214,8 @@ Marquardt::Outcome Marquardt::fit(const Tape& tape, double* values, Control& con
     }
     if (p == 0) return outcome(kNoConstants, 0);
     std::fill(scale_, scale_ + p, 0.0);
-    double damping = kFirstDamping, growth = 2, trial[kMostParameters], step_by[kMostParameters];
+    double radius = 0, damping = 0, trial[kMostParameters];
+    Step by;
     for (std::int32_t iteration = 0;; ++iteration) {
         if (here->loss <= kExact * target_size_) return outcome(kConverged, iteration);
         double steepest = 0;  // cosine between the residual and the derivative nearest to it
@@ -163,35 +230,42 @@ Marquardt::Outcome Marquardt::fit(const Tape& tape, double* values, Control& con
         if (!usable) return outcome(kStalled, iteration);
         if (steepest <= options_.tolerance) return outcome(kConverged, iteration);
         if (iteration == options_.max_iterations) return outcome(kMaxIterations, iteration);
-
-        double predicted = 0;
-        while (!step(*here, damping, step_by, predicted)) {  // not definite: more damping makes it so
-            damping = std::max(damping, 1e-12) * 10;
-            if (!(damping < kMostDamping)) return outcome(kStalled, iteration);
+        if (iteration == 0) {
+            double squares = 0;
+            for (std::size_t k = 0; k < p; ++k) squares += scale_[k] * values[k] * values[k];
+            radius = squares > 0 && std::isfinite(squares) ? kFirstRadius * std::sqrt(squares) : kFirstRadius;
         }
+
+        if (!step(*here, radius, damping, by)) return outcome(kStalled, iteration);
+        if (iteration == 0) radius = std::min(radius, by.length);
         bool moved = false;
         for (std::size_t k = 0; k < p; ++k) {
-            trial[k] = values[k] + step_by[k];
-            moved |= std::abs(step_by[k]) > kSmallestStep * std::abs(values[k]);
+            trial[k] = values[k] + by.by[k];
+            moved |= std::abs(by.by[k]) > kSmallestStep * std::abs(values[k]);
         }
         if (!moved) return outcome(kStalled, iteration);
         evaluate(trial, *there, control);
-        const double fall = here->loss - there->loss, before = here->loss;
-        const bool finite = std::isfinite(there->loss);
-        if (finite && fall > 0) {
+        const double before = here->loss, fall = before - there->loss, gain = fall / by.predicted;
+        const bool finite = std::isfinite(there->loss), far = !finite || there->loss >= 100 * before;
+        if (!(gain > 0.25)) {
+            // The minimum of the parabola through both losses and the slope here, within bounds.
+            const double slope = by.predicted + by.damped;
+            double shrink = far ? 0.1 : fall >= 0 ? 0.5 : 0.5 * slope / (slope - fall);
+            if (!(shrink >= 0.1)) shrink = 0.1;
+            radius = shrink * std::min(radius, 10 * by.length);
+            damping /= shrink;
+        } else if (damping == 0 || gain >= 0.75) {
+            radius = 2 * by.length;
+            damping *= 0.5;
+        }
+        if (finite && gain >= kLeastGain && fall > 0) {
             std::copy(trial, trial + p, values);
             std::swap(here, there);
-            const double gain = fall / predicted, t = 2 * gain - 1;
-            damping *= std::max(1.0 / 3, 1 - t * t * t);
-            growth = 2;
-        } else {
-            damping *= growth;
-            growth *= 2;
         }
         // Where the rounding of the sums hides what is left, the loss may as well have risen.
-        if (finite && std::abs(fall) <= options_.tolerance * before && predicted <= options_.tolerance * before)
+        if (finite && std::abs(fall) <= options_.tolerance * before && by.predicted <= options_.tolerance * before)
             return outcome(kConverged, iteration + 1);
-        if (!(damping < kMostDamping)) return outcome(kStalled, iteration + 1);
+        if (!(radius > 0)) return outcome(kStalled, iteration + 1);
     }
 }
 

@@ -27,7 +27,13 @@ public:
 
 private:
     void evaluate(const double* values, Normal& out, Control&);
-    bool step(const Normal&, double damping, double* step, double& predicted);
+    struct Step {
+        double by[kMostParameters];
+        double length;     // in scaled parameters
+        double predicted;  // by how much the loss falls, linear model
+        double damped;     // damping x length^2
+    };
+    bool step(const Normal&, double radius, double& damping, Step&);
 
     const Loops& loops_;
     const vecmath::Table& maths_;
