@@ -32,7 +32,7 @@ bool cholesky(Square& a, std::size_t n) {
     for (std::size_t j = 0; j < n; ++j) {
         double pivot = a[j][j];
         for (std::size_t k = 0; k < j; ++k) pivot -= a[j][k] * a[j][k];
-        if (!(pivot > 0) || !std::isfinite(pivot)) return false;
+        if (!(pivot > 1e-14 * a[j][j]) || !std::isfinite(pivot)) return false;
         a[j][j] = std::sqrt(pivot);
         for (std::size_t i = j + 1; i < n; ++i) {
             double entry = a[i][j];
