@@ -54,7 +54,7 @@ def _tree(rng: random.Random, size: int, n_constants: int) -> list[str | int | f
         return [rng.randrange(COLUMNS)]
     if size <= 2 and n_constants == 1:
         return [round(rng.uniform(0.3, 2.0), 2)]
-    if size > 2 and n_constants and rng.random() < 0.35 or size <= 2 and n_constants == 0:
+    if (size > 2 and n_constants and rng.random() < 0.35) or (size <= 2 and n_constants == 0):
         return [*_tree(rng, size - 1, n_constants), rng.choice(sorted(UNARY))]
     left = rng.randint(0, n_constants)
     part = max(1, (size - 1) * (left + 1) // (n_constants + 2))
