@@ -11,6 +11,7 @@ of them evaluated by numpy in double precision. One thread, CPU time, in turns.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import random
 import warnings
@@ -126,6 +127,61 @@ def by_scipy(given: list[Formula], x: np.ndarray, y: np.ndarray) -> list[np.ndar
     return fitted
 
 
+def operon_side(given: list[Formula], x: np.ndarray, y: np.ndarray, max_iterations: int) -> Callable[[], list[np.ndarray]]:
+    """pyoperon's LMOptimizer on the same trees, built beforehand. Its operands are in reverse order, so its constants are too."""
+    import pyoperon
+
+    data = np.asfortranarray(np.column_stack([x, y]).astype(np.float32))  # not copied by Dataset
+    dataset = pyoperon.Dataset(data)
+    variables = dataset.Variables
+    names = {"FDIV": "Div"}
+    trees, orders = [], []
+    for formula in given:
+        stack: list[list[tuple[Any, int]]] = []
+        k = 0
+        for token in formula.postfix:
+            if isinstance(token, str):
+                node = getattr(pyoperon.Node, names.get(token, token.capitalize()))()
+                parts = [stack.pop() for _ in range(2 if token in BINARY else 1)]  # the last operand first
+                stack.append([*(leaf for part in parts for leaf in part), (node, -1)])
+            elif isinstance(token, int):
+                node = pyoperon.Node(pyoperon.NodeType.Variable, variables[token].Hash)
+                node.Value, node.Optimize = 1.0, False
+                stack.append([(node, -1)])
+            else:
+                stack.append([(pyoperon.Node.Constant(token), k)])
+                k += 1
+        trees.append(pyoperon.Tree([node for node, _ in stack[0]]).UpdateNodes())
+        orders.append(np.array([i for _, i in stack[0] if i >= 0]))
+    starts = [np.array(tree.GetCoefficients(), np.float32) for tree in trees]
+    problem = pyoperon.Problem(dataset)
+    problem.TrainingRange = problem.TestRange = pyoperon.Range(0, len(x))
+    problem.Target = variables[x.shape[1]]
+    problem.InputHashes = [v.Hash for v in variables[: x.shape[1]]]
+    table = pyoperon.DispatchTable()
+    inner = pyoperon.LMOptimizer(table, problem, max_iter=max_iterations)
+    optimizer, generator = pyoperon.CoefficientOptimizer(inner), pyoperon.RandomGenerator(1)
+    columns = tuple(np.ascontiguousarray(x.T))
+    same = [np.allclose(pyoperon.Evaluate(t, dataset, pyoperon.Range(0, len(x))), f.values(columns, f.start), rtol=1e-2)
+            for t, f in zip(trees, given, strict=True)]  # fmt: skip
+    if np.mean(same) < 0.95:
+        raise SystemExit(f"pyoperon's trees are not the same formulas: {np.mean(same):.0%} agree")
+
+    def side() -> list[np.ndarray]:
+        fitted = []
+        for tree, order, start in zip(trees, orders, starts, strict=True):
+            tree.SetCoefficients(start)  # in place: a copy of a tree made here crashes the optimizer (0.6.2)
+            found = np.array(optimizer(generator, tree)[0].GetCoefficients())
+            out = np.empty(len(order))
+            out[order] = found
+            fitted.append(out)
+        return fitted
+
+    # The optimizer holds addresses of these, not references.
+    side.keep = (variables, data, dataset, problem, table, inner)  # type: ignore[attr-defined]
+    return side
+
+
 def losses(given: list[Formula], fitted: list[np.ndarray], x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Mean squared residuals; infinite where they are not finite."""
     columns = tuple(np.ascontiguousarray(x.T))
@@ -143,6 +199,8 @@ def measure(rounds: int = 7, n: int = N_FORMULAS, max_iterations: int = 30) -> d
         )[:-1],
         "scipy": lambda: by_scipy(given, x, y),
     }
+    if importlib.util.find_spec("pyoperon"):
+        sides["pyoperon"] = operon_side(given, x, y, max_iterations)
     result: dict[str, Any] = {"formulas": n, "rows": ROWS, "max_iterations": max_iterations, "target": engine.target()}
     found = {name: losses(given, side(), x, y) for name, side in sides.items()}
     start = losses(given, [f.start for f in given], x, y)

@@ -414,7 +414,7 @@ T = {name: p.opcode for name, p in BY_NAME.items()}
 BAD_PROGRAMS = [
     ([T["ADD"]], [0], [0, 1], "program 0, position 0: an operation lacks operands"),
     ([255, 255], [0, 0], [0, 2], "program 0, position 1: it leaves more than one value"),
-    ([255, 255, 255], [0, 0, 0], [0, 1, 3], "program 1, position 2: it leaves more than one value"),
+    ([255, 255, 255], [0, 0, 0], [0, 1, 3], "program 1, position 1: it leaves more than one value"),
     ([255], [2], [0, 1], "program 0, position 0: it names column 2 of 2"),
     ([255], [-1], [0, 1], "program 0, position 0: it names column -1 of 2"),
     ([254], [1], [0, 1], "program 0, position 0: it names constant 1 of 1"),
