@@ -85,6 +85,8 @@ def precisely(arrays: tuple[Any, ...], row: np.ndarray, constants: list[Any]) ->
             operands = stack[len(stack) - p.arity :]
             del stack[len(stack) - p.arity :]
             stack.append(PRECISE[p.name](*operands))
+            if isinstance(stack[-1], mpmath.mpc):
+                raise ValueError("no real number")
     return stack[0]
 
 
@@ -100,16 +102,15 @@ def differences(arrays: tuple[Any, ...], x: np.ndarray, which: list[int]) -> np.
                     high, low = (precisely(arrays, row, c) for c in around)
                 except (ZeroDivisionError, ValueError, OverflowError):
                     continue
-                if not isinstance(high, mpmath.mpc) and not isinstance(low, mpmath.mpc):
-                    out[i, r] = float((high - low) / (2 * h))
+                out[i, r] = float((high - low) / (2 * h))
     return out
 
 
 @pytest.mark.parametrize("primitive", REAL, ids=lambda p: p.name)
 def test_every_primitive(primitive: Any, target: str) -> None:
-    """Each operand in turn, and all of them at once, as an expression of a constant and a column; 70 rows cross a block."""
+    """Each operand in turn, and all of them at once, as an expression of a constant and a column; 140 rows cross a block."""
     rng = np.random.default_rng(primitive.opcode)
-    x = rng.uniform(0.05, 0.45, (70, 3))
+    x = rng.uniform(0.05, 0.45, (140, 3))
     inside = ["c{0} x{0} MUL", "x{0} c{0} ADD", "c{0}"]
     for moving in range(1, 2 ** max(primitive.arity, 1)):
         for form in inside:
@@ -119,7 +120,7 @@ def test_every_primitive(primitive: Any, target: str) -> None:
             arrays[2][:] = 0.3 + 0.11 * np.arange(len(arrays[2]))
             found = engine.gradients(*arrays, x)
             expected = differences(arrays, x, found.which.tolist())
-            assert np.isnan(expected).sum() == 0 or primitive.name == "ACOSH"
+            assert not np.isnan(expected).any()
             np.testing.assert_allclose(found.jacobian, expected, rtol=2e-13, atol=1e-14, err_msg=text)
             with mpmath.workdps(30):
                 values = [float(precisely(arrays, row, [mpmath.mpf(float(c)) for c in arrays[2]])) for row in x]

@@ -16,7 +16,7 @@
 
 namespace nssr::fit {
 
-constexpr std::size_t kBlock = 64;  // rows: values and derivatives of a usual program stay in the first cache
+constexpr std::size_t kBlock = 128;  // rows: values and derivatives of a usual program stay in the first cache
 
 // Doubles at a multiple of 64 bytes. Grows, never shrinks; growing forgets the contents.
 class Doubles {
