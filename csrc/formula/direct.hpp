@@ -3,7 +3,7 @@
 // Where a column is only a few vectors long, writing steps takes longer than computing. Here each token's kernel does its
 // work on a stack of blocks in memory and jumps to the kernel of the next token.
 //
-// This header is read by files compiled for wider targets: it must define no inline function.
+// This header is read by files compiled for wider targets: what it defines inline must be inlined.
 #pragma once
 
 #include <cstddef>
@@ -24,7 +24,13 @@ struct Value {
 };
 
 struct Machine;
-using Kernel = Value* (*)(const std::int32_t* token, Value* top, Machine* machine);
+// A kernel gets the one of the next token along. (A struct, since a type of function cannot name itself.)
+struct Kernel {
+    Value* (*call)(const std::int32_t* token, Value* top, Machine* machine, Kernel next);
+    Value* operator()(const std::int32_t* token, Value* top, Machine* machine, Kernel next) const {
+        return call(token, top, machine, next);
+    }
+};
 
 struct Machine {
     const Kernel* table;       // one entry per token

@@ -10,6 +10,15 @@ enum Opcode : unsigned {
 #include "nssr/opcodes.def"
 };
 
+typedef direct::Kernel Next;
+constexpr std::uint32_t kRefused = 256, kFinish = 257;  // entries for what is no token, and for the end
+
+NSSR_INLINE Next kernel_of(const std::int32_t* token, const Machine* m) {
+    const bool inside = token < m->end;
+    const auto code = static_cast<std::uint32_t>(__atomic_load_n(inside ? token : m->end - 1, __ATOMIC_RELAXED));
+    return m->table[!inside ? kFinish : code < 256 ? code : kRefused];
+}
+
 // kVectors 0: as many as the machine says, a multiple of 4.
 template <class T, unsigned kVectors>
 struct Direct {
@@ -17,15 +26,9 @@ struct Direct {
     typedef Operations<T> O;
     static constexpr std::size_t kLanes = sizeof(V) / sizeof(T);
 
-#define NSSR_NEXT(new_top) \
-    do { \
-        const std::int32_t* const next = token + 1; \
-        Value* const at = (new_top); \
-        if (next == m->end) return at; \
-        const auto code = static_cast<std::uint32_t>(__atomic_load_n(next, __ATOMIC_RELAXED)); \
-        if (__builtin_expect(code > 255, 0)) return nullptr; \
-        return m->table[code](next, at, m); \
-    } while (0)
+    // The next token's kernel is known already: the jump to it, mostly guessed wrong, waits for nothing. The one after that
+    // is looked up meanwhile.
+#define NSSR_NEXT(new_top) return next(token + 1, new_top, m, kernel_of(token + 2, m))
     // The caller names the fault: it asks the lowering, which checks the same things.
 #define NSSR_NEED(least) \
     if (__builtin_expect(top < (least), 0)) return nullptr
@@ -64,7 +67,7 @@ struct Direct {
         settle(v, 1);
     }
 
-    static Value* variable(const std::int32_t* token, Value* top, Machine* m) {
+    static Value* variable(const std::int32_t* token, Value* top, Machine* m, Next next) {
         const auto c = static_cast<std::uint32_t>(operand(token, m));
         if (__builtin_expect(c >= m->n_columns, 0)) return nullptr;
         NSSR_ROOM;
@@ -73,35 +76,35 @@ struct Direct {
         top->constant = 0;
         NSSR_NEXT(top + 1);
     }
-    static Value* constant(const std::int32_t* token, Value* top, Machine* m) {
+    static Value* constant(const std::int32_t* token, Value* top, Machine* m, Next next) {
         const auto k = static_cast<std::uint32_t>(operand(token, m));
         if (__builtin_expect(k >= m->n_constants, 0)) return nullptr;
         NSSR_ROOM;
         fill(m, *top, static_cast<T>(m->constants[k]));
         NSSR_NEXT(top + 1);
     }
-    static Value* integer(const std::int32_t* token, Value* top, Machine* m) {
+    static Value* integer(const std::int32_t* token, Value* top, Machine* m, Next next) {
         NSSR_ROOM;
         fill(m, *top, static_cast<T>(static_cast<double>(operand(token, m))));
         NSSR_NEXT(top + 1);
     }
-    static Value* pi(const std::int32_t* token, Value* top, Machine* m) {
+    static Value* pi(const std::int32_t* token, Value* top, Machine* m, Next next) {
         NSSR_ROOM;
         fill(m, *top, static_cast<T>(3.141592653589793));
         NSSR_NEXT(top + 1);
     }
-    static Value* zero(const std::int32_t* token, Value* top, Machine* m) {
+    static Value* zero(const std::int32_t* token, Value* top, Machine* m, Next next) {
         NSSR_NEED(m->stack + 1);
         fill(m, top[-1], T(0));
         NSSR_NEXT(top);
     }
-    static Value* same(const std::int32_t* token, Value* top, Machine* m) {
+    static Value* same(const std::int32_t* token, Value* top, Machine* m, Next next) {
         NSSR_NEED(m->stack + 1);
         NSSR_NEXT(top);
     }
 
     template <class F>
-    NSSR_INLINE Value* one(const std::int32_t* token, Value* top, Machine* m, F f) {
+    NSSR_INLINE Value* one(const std::int32_t* token, Value* top, Machine* m, Next next, F f) {
         NSSR_NEED(m->stack + 1);
         Value& a = top[-1];
         const V* p = vectors(a);
@@ -110,7 +113,7 @@ struct Direct {
         NSSR_NEXT(top);
     }
     template <class F>
-    NSSR_INLINE Value* two(const std::int32_t* token, Value* top, Machine* m, F f) {
+    NSSR_INLINE Value* two(const std::int32_t* token, Value* top, Machine* m, Next next, F f) {
         NSSR_NEED(m->second);
         Value &a = top[-2], &b = top[-1];
         const V *p = vectors(a), *q = vectors(b);
@@ -119,27 +122,27 @@ struct Direct {
         NSSR_NEXT(top - 1);
     }
     template <unsigned kOp>
-    static Value* unary(const std::int32_t* token, Value* top, Machine* m) {
-        return one(token, top, m, [](V a) { return O::template unary<kOp>(a); });
+    static Value* unary(const std::int32_t* token, Value* top, Machine* m, Next next) {
+        return one(token, top, m, next, [](V a) { return O::template unary<kOp>(a); });
     }
     template <unsigned kOp>
-    static Value* binary(const std::int32_t* token, Value* top, Machine* m) {
-        return two(token, top, m, [](V a, V b) { return O::template binary<kOp>(a, b); });
+    static Value* binary(const std::int32_t* token, Value* top, Machine* m, Next next) {
+        return two(token, top, m, next, [](V a, V b) { return O::template binary<kOp>(a, b); });
     }
     template <unsigned kOp>
-    static Value* swapped(const std::int32_t* token, Value* top, Machine* m) {
-        return two(token, top, m, [](V a, V b) { return O::template binary<kOp>(b, a); });
+    static Value* swapped(const std::int32_t* token, Value* top, Machine* m, Next next) {
+        return two(token, top, m, next, [](V a, V b) { return O::template binary<kOp>(b, a); });
     }
-    static Value* increment(const std::int32_t* token, Value* top, Machine* m) {
-        return one(token, top, m, [](V a) { return a + T(1); });
+    static Value* increment(const std::int32_t* token, Value* top, Machine* m, Next next) {
+        return one(token, top, m, next, [](V a) { return a + T(1); });
     }
-    static Value* decrement(const std::int32_t* token, Value* top, Machine* m) {
-        return one(token, top, m, [](V a) { return a - T(1); });
+    static Value* decrement(const std::int32_t* token, Value* top, Machine* m, Next next) {
+        return one(token, top, m, next, [](V a) { return a - T(1); });
     }
-    static Value* inverse(const std::int32_t* token, Value* top, Machine* m) {
-        return one(token, top, m, [](V a) { return O::template binary<kDivide>(V{} + T(1), a); });
+    static Value* inverse(const std::int32_t* token, Value* top, Machine* m, Next next) {
+        return one(token, top, m, next, [](V a) { return O::template binary<kDivide>(V{} + T(1), a); });
     }
-    static Value* choose(const std::int32_t* token, Value* top, Machine* m) {
+    static Value* choose(const std::int32_t* token, Value* top, Machine* m, Next next) {
         NSSR_NEED(m->third);
         Value &a = top[-3], &b = top[-2], &c = top[-1];
         const V *p = vectors(a), *q = vectors(b), *r = vectors(c);
@@ -154,7 +157,7 @@ struct Direct {
     }
     NSSR_INLINE std::size_t size(const Machine* m) { return (kVectors ? kVectors : m->vectors) * kLanes; }
     template <unsigned kFunction>
-    static Value* function(const std::int32_t* token, Value* top, Machine* m) {
+    static Value* function(const std::int32_t* token, Value* top, Machine* m, Next next) {
         NSSR_NEED(m->stack + 1);
         Value& a = top[-1];
         const T* p = reinterpret_cast<const T*>(a.at);
@@ -180,7 +183,7 @@ struct Direct {
         }
         NSSR_NEXT(top);
     }
-    static Value* power(const std::int32_t* token, Value* top, Machine* m) {
+    static Value* power(const std::int32_t* token, Value* top, Machine* m, Next next) {
         NSSR_NEED(m->second);
         Value &a = top[-2], &b = top[-1];
         loop(vecmath::kPow)(reinterpret_cast<const T*>(a.at), reinterpret_cast<const T*>(b.at), reinterpret_cast<T*>(a.own),
@@ -188,57 +191,59 @@ struct Direct {
         settle(a, a.constant & b.constant);
         NSSR_NEXT(top - 1);
     }
-    static Value* refused(const std::int32_t*, Value*, Machine*) { return nullptr; }
+    static Value* refused(const std::int32_t*, Value*, Machine*, Next) { return nullptr; }
+    static Value* finish(const std::int32_t*, Value* top, Machine*, Next) { return top; }
 #undef NSSR_NEXT
 #undef NSSR_NEED
 #undef NSSR_ROOM
 
     struct Table {
-        direct::Kernel kernel[256];
+        direct::Kernel kernel[kRefused + 2];
     };
     static constexpr Table make() {
         Table t{};
-        for (direct::Kernel& kernel : t.kernel) kernel = refused;
-        t.kernel[LIMIT_TOKEN_VARIABLE] = variable;
-        t.kernel[LIMIT_TOKEN_FLOAT] = constant;
-        t.kernel[LIMIT_TOKEN_INT] = integer;
-        t.kernel[P_ADD] = binary<kAdd>;
-        t.kernel[P_SUB] = binary<kSubtract>;
-        t.kernel[P_MUL] = binary<kMultiply>;
-        t.kernel[P_DIV] = binary<kDivide>;
-        t.kernel[P_FDIV] = binary<kQuotient>;
-        t.kernel[P_MIN] = binary<kMinimum>;
-        t.kernel[P_MAX] = binary<kMaximum>;
-        t.kernel[P_LT] = binary<kLess>;
-        t.kernel[P_LTE] = binary<kLessEqual>;
-        t.kernel[P_GT] = swapped<kLess>;
-        t.kernel[P_GTE] = swapped<kLessEqual>;
-        t.kernel[P_EQ] = binary<kEqual>;
-        t.kernel[P_NEQ] = binary<kNotEqual>;
-        t.kernel[P_NEG] = unary<kNegate>;
-        t.kernel[P_ABS] = unary<kMagnitude>;
-        t.kernel[P_SQUARE] = unary<kSquare>;
-        t.kernel[P_CUBE] = unary<kCube>;
-        t.kernel[P_SQRT] = function<vecmath::kSqrt>;
-        t.kernel[P_INC] = increment;
-        t.kernel[P_DEC] = decrement;
-        t.kernel[P_INV] = inverse;
-        t.kernel[P_COND] = choose;
-        t.kernel[P_CONST] = same;
-        t.kernel[P_NULL] = zero;
-        t.kernel[P_PI] = pi;
-        t.kernel[P_POW] = power;
-        t.kernel[P_EXP] = function<vecmath::kExp>;
-        t.kernel[P_LOG] = function<vecmath::kLog>;
-        t.kernel[P_SIN] = function<vecmath::kSin>;
-        t.kernel[P_COS] = function<vecmath::kCos>;
-        t.kernel[P_TAN] = function<vecmath::kTan>;
-        t.kernel[P_ASIN] = function<vecmath::kAsin>;
-        t.kernel[P_ACOS] = function<vecmath::kAcos>;
-        t.kernel[P_ATAN] = function<vecmath::kAtan>;
-        t.kernel[P_SINH] = function<vecmath::kSinh>;
-        t.kernel[P_COSH] = function<vecmath::kCosh>;
-        t.kernel[P_TANH] = function<vecmath::kTanh>;
+        for (direct::Kernel& kernel : t.kernel) kernel = {refused};
+        t.kernel[kFinish].call = finish;
+        t.kernel[LIMIT_TOKEN_VARIABLE].call = variable;
+        t.kernel[LIMIT_TOKEN_FLOAT].call = constant;
+        t.kernel[LIMIT_TOKEN_INT].call = integer;
+        t.kernel[P_ADD].call = binary<kAdd>;
+        t.kernel[P_SUB].call = binary<kSubtract>;
+        t.kernel[P_MUL].call = binary<kMultiply>;
+        t.kernel[P_DIV].call = binary<kDivide>;
+        t.kernel[P_FDIV].call = binary<kQuotient>;
+        t.kernel[P_MIN].call = binary<kMinimum>;
+        t.kernel[P_MAX].call = binary<kMaximum>;
+        t.kernel[P_LT].call = binary<kLess>;
+        t.kernel[P_LTE].call = binary<kLessEqual>;
+        t.kernel[P_GT].call = swapped<kLess>;
+        t.kernel[P_GTE].call = swapped<kLessEqual>;
+        t.kernel[P_EQ].call = binary<kEqual>;
+        t.kernel[P_NEQ].call = binary<kNotEqual>;
+        t.kernel[P_NEG].call = unary<kNegate>;
+        t.kernel[P_ABS].call = unary<kMagnitude>;
+        t.kernel[P_SQUARE].call = unary<kSquare>;
+        t.kernel[P_CUBE].call = unary<kCube>;
+        t.kernel[P_SQRT].call = function<vecmath::kSqrt>;
+        t.kernel[P_INC].call = increment;
+        t.kernel[P_DEC].call = decrement;
+        t.kernel[P_INV].call = inverse;
+        t.kernel[P_COND].call = choose;
+        t.kernel[P_CONST].call = same;
+        t.kernel[P_NULL].call = zero;
+        t.kernel[P_PI].call = pi;
+        t.kernel[P_POW].call = power;
+        t.kernel[P_EXP].call = function<vecmath::kExp>;
+        t.kernel[P_LOG].call = function<vecmath::kLog>;
+        t.kernel[P_SIN].call = function<vecmath::kSin>;
+        t.kernel[P_COS].call = function<vecmath::kCos>;
+        t.kernel[P_TAN].call = function<vecmath::kTan>;
+        t.kernel[P_ASIN].call = function<vecmath::kAsin>;
+        t.kernel[P_ACOS].call = function<vecmath::kAcos>;
+        t.kernel[P_ATAN].call = function<vecmath::kAtan>;
+        t.kernel[P_SINH].call = function<vecmath::kSinh>;
+        t.kernel[P_COSH].call = function<vecmath::kCosh>;
+        t.kernel[P_TANH].call = function<vecmath::kTanh>;
         return t;
     }
     static constexpr Table kTable = make();
@@ -246,9 +251,7 @@ struct Direct {
 
 const char* run_direct(const std::int32_t* begin, const std::int32_t* end, Machine* m) {
     m->end = end;
-    const auto code = static_cast<std::uint32_t>(__atomic_load_n(begin, __ATOMIC_RELAXED));
-    if (code > 255) return nullptr;
-    const Value* top = m->table[code](begin, m->stack, m);
+    const Value* top = kernel_of(begin, m)(begin, m->stack, m, kernel_of(begin + 1, m));
     return top == m->stack + 1 ? m->stack->at : nullptr;
 }
 
