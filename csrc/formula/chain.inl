@@ -13,55 +13,56 @@ struct Kernel<T, std::index_sequence<I...>> {
     typedef Operations<T> O;
     template <std::size_t>
     using Each = V;
-    typedef void (*Fn)(const Step*, Context*, std::size_t, Each<I>...);
+    typedef void (*Fn)(const Step*, Context*, std::size_t, Link next, Each<I>...);
     static constexpr std::size_t kWidth = sizeof...(I), kLanes = sizeof(V) / sizeof(T);
 
     NSSR_INLINE const V* memory(const char* at, std::uint32_t row, std::size_t offset) {
         return reinterpret_cast<const V*>(at + (offset & row));
     }
-    // Must stay a tail call: the running value is in registers, and chains may be long.
-#define NSSR_NEXT(...) return reinterpret_cast<Fn>(step[1].link)(step + 1, c, offset, __VA_ARGS__)
+    // Must stay a tail call: the running value is in registers, and chains may be long. The next step's kernel is known on
+    // entry, so that a jump that was guessed wrong waits for nothing; the one after that is looked up meanwhile.
+#define NSSR_NEXT(...) return reinterpret_cast<Fn>(next)(step + 1, c, offset, step[2].link, __VA_ARGS__)
 
     template <unsigned kOp>
-    static void acc_mem(const Step* step, Context* c, std::size_t offset, Each<I>... v) {
+    static void acc_mem(const Step* step, Context* c, std::size_t offset, Link next, Each<I>... v) {
         const V* m = memory(step->a, step->a_row, offset);
         NSSR_NEXT(O::template binary<kOp>(v, m[I])...);
     }
     template <unsigned kOp>
-    static void mem_acc(const Step* step, Context* c, std::size_t offset, Each<I>... v) {
+    static void mem_acc(const Step* step, Context* c, std::size_t offset, Link next, Each<I>... v) {
         const V* m = memory(step->a, step->a_row, offset);
         NSSR_NEXT(O::template binary<kOp>(m[I], v)...);
     }
     template <unsigned kOp>
-    static void mem_mem(const Step* step, Context* c, std::size_t offset, Each<I>...) {
+    static void mem_mem(const Step* step, Context* c, std::size_t offset, Link next, Each<I>...) {
         const V *m = memory(step->a, step->a_row, offset), *n = memory(step->b, step->b_row, offset);
         NSSR_NEXT(O::template binary<kOp>(m[I], n[I])...);
     }
     template <unsigned kOp>
-    static void acc(const Step* step, Context* c, std::size_t offset, Each<I>... v) {
+    static void acc(const Step* step, Context* c, std::size_t offset, Link next, Each<I>... v) {
         NSSR_NEXT(O::template unary<kOp>(v)...);
     }
     template <unsigned kOp>
-    static void mem(const Step* step, Context* c, std::size_t offset, Each<I>...) {
+    static void mem(const Step* step, Context* c, std::size_t offset, Link next, Each<I>...) {
         const V* m = memory(step->a, step->a_row, offset);
         NSSR_NEXT(O::template unary<kOp>(m[I])...);
     }
-    static void load(const Step* step, Context* c, std::size_t offset, Each<I>...) {
+    static void load(const Step* step, Context* c, std::size_t offset, Link next, Each<I>...) {
         const V* m = memory(step->a, step->a_row, offset);
         NSSR_NEXT(m[I]...);
     }
-    static void spill(const Step* step, Context* c, std::size_t offset, Each<I>... v) {
+    static void spill(const Step* step, Context* c, std::size_t offset, Link next, Each<I>... v) {
         V* m = reinterpret_cast<V*>(const_cast<char*>(step->a));
         ((m[I] = v), ...);
         NSSR_NEXT(v...);
     }
-    static void choose(const Step* step, Context* c, std::size_t offset, Each<I>... v) {
+    static void choose(const Step* step, Context* c, std::size_t offset, Link next, Each<I>... v) {
         const V *m = memory(step->a, step->a_row, offset), *n = memory(step->b, step->b_row, offset);
         NSSR_NEXT((m[I] != T(0) ? n[I] : v)...);
     }
 
     NSSR_INLINE vecmath::Loop<T> function(const Step* step) { return reinterpret_cast<vecmath::Loop<T>>(step->b); }
-    static void call(const Step* step, Context* c, std::size_t offset, Each<I>... v) {
+    static void call(const Step* step, Context* c, std::size_t offset, Link next, Each<I>... v) {
         V* s = reinterpret_cast<V*>(c->scratch);
         ((s[I] = v), ...);
         T* values = reinterpret_cast<T*>(c->scratch);
@@ -69,7 +70,7 @@ struct Kernel<T, std::index_sequence<I...>> {
         NSSR_NEXT(s[I]...);
     }
     template <bool kAccFirst>
-    static void call_two(const Step* step, Context* c, std::size_t offset, Each<I>... v) {
+    static void call_two(const Step* step, Context* c, std::size_t offset, Link next, Each<I>... v) {
         V* s = reinterpret_cast<V*>(c->scratch);
         ((s[I] = v), ...);
         T* values = reinterpret_cast<T*>(c->scratch);
@@ -82,10 +83,10 @@ struct Kernel<T, std::index_sequence<I...>> {
 
     NSSR_INLINE void again(Context* c, std::size_t offset, Each<I>... v) {
         if (offset == c->last) return;
-        reinterpret_cast<Fn>(c->code->link)(c->code, c, offset + kWidth * sizeof(V), v...);
+        reinterpret_cast<Fn>(c->code->link)(c->code, c, offset + kWidth * sizeof(V), c->code[1].link, v...);
     }
-    static void stop(const Step*, Context* c, std::size_t offset, Each<I>... v) { return again(c, offset, v...); }
-    static void write_stop(const Step*, Context* c, std::size_t offset, Each<I>... v) {
+    static void stop(const Step*, Context* c, std::size_t offset, Link, Each<I>... v) { return again(c, offset, v...); }
+    static void write_stop(const Step*, Context* c, std::size_t offset, Link, Each<I>... v) {
         U* out = reinterpret_cast<U*>(c->out + offset);
         ((out[I] = v), ...);
         return again(c, offset, v...);
@@ -109,23 +110,23 @@ struct Kernel<T, std::index_sequence<I...>> {
 
     // Sums have a kernel for weights of their own: one for both would keep everything in memory.
     template <bool kStop, bool kWeighted>
-    static void squares(const Step* step, Context* c, std::size_t offset, Each<I>... v) {
-        if (!kWeighted && c->weight != nullptr) return squares<kStop, true>(step, c, offset, v...);
+    static void squares(const Step* step, Context* c, std::size_t offset, Link next, Each<I>... v) {
+        if (!kWeighted && c->weight != nullptr) return squares<kStop, true>(step, c, offset, next, v...);
         const V p[] = {v...}, *y = target(c, offset);
         add_rows<kWeighted>(c, offset, kSquares, [&](std::size_t i) { const V e = p[i] - y[i]; return e * e; });
         if constexpr (kStop) return again(c, offset, v...);
         else NSSR_NEXT(v...);
     }
     template <bool kWeighted>
-    static void absolutes(const Step* step, Context* c, std::size_t offset, Each<I>... v) {
-        if (!kWeighted && c->weight != nullptr) return absolutes<true>(step, c, offset, v...);
+    static void absolutes(const Step* step, Context* c, std::size_t offset, Link next, Each<I>... v) {
+        if (!kWeighted && c->weight != nullptr) return absolutes<true>(step, c, offset, next, v...);
         const V p[] = {v...}, *y = target(c, offset);
         add_rows<kWeighted>(c, offset, kAbsolutes, [&](std::size_t i) { return O::template unary<kMagnitude>(p[i] - y[i]); });
         NSSR_NEXT(v...);
     }
     template <bool kWeighted>
-    static void moments(const Step* step, Context* c, std::size_t offset, Each<I>... v) {
-        if (!kWeighted && c->weight != nullptr) return moments<true>(step, c, offset, v...);
+    static void moments(const Step* step, Context* c, std::size_t offset, Link next, Each<I>... v) {
+        if (!kWeighted && c->weight != nullptr) return moments<true>(step, c, offset, next, v...);
         if (c->choose_shift) {
             const V first[] = {v...};
             const double row = first[0][0];
@@ -139,7 +140,7 @@ struct Kernel<T, std::index_sequence<I...>> {
         add_rows<kWeighted>(c, offset, kProduct, [&](std::size_t i) { return p[i] * y[i]; });
         NSSR_NEXT(v...);
     }
-    static void compare_stop(const Step*, Context* c, std::size_t offset, Each<I>... v) {
+    static void compare_stop(const Step*, Context* c, std::size_t offset, Link, Each<I>... v) {
         const T rel = static_cast<T>(c->rel), abs = static_cast<T>(c->abs);
         const V* y = target(c, offset);
         B any;
@@ -161,7 +162,7 @@ struct Kernel<T, std::index_sequence<I...>> {
 
     static void run(const Step* code, Context* c, std::size_t first) {
         c->code = code;
-        reinterpret_cast<Fn>(code->link)(code, c, first, Each<I>{}...);
+        reinterpret_cast<Fn>(code->link)(code, c, first, code[1].link, Each<I>{}...);
     }
 #undef NSSR_NEXT
 

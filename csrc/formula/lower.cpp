@@ -320,6 +320,7 @@ void Group::program(const Postfix& formulas, std::size_t index, const std::vecto
             if (function) slot_steps_.push_back(Step{links_.load, a.at, nullptr, ~0u, 0});
             slot_steps_.push_back(Step{link, function ? nullptr : a.at, function, function ? 0u : ~0u, 0});
             slot_steps_.push_back(Step{links_.write_stop, nullptr, nullptr, 0, 0});
+            slot_steps_.push_back(Step{});  // kernels look two steps ahead
         }
         a.at = slot(mark.slot);
         a.slot = mark.slot;
