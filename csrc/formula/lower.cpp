@@ -102,6 +102,8 @@ constexpr Table make_table() {
 }
 constexpr Table kTable = make_table();
 
+Role role_of(std::int32_t token) { return static_cast<std::uint32_t>(token) < 256 ? kTable.role[token] : Role::Unknown; }
+
 // What the kernels do, for one number in their precision; a test holds the two together.
 template <class T>
 T fold(unsigned op, T a, T b) {
@@ -333,10 +335,15 @@ void Group::program(const Postfix& formulas, std::size_t index, const std::vecto
 
     const auto unknown = [&] { throw FormulaError(index, t, "there is no operation " + std::to_string(token)); };
 
+    // One token is looked up ahead: the jump to its code, mostly guessed wrong, then waits for nothing.
+    std::int32_t coming = once(&formulas.tokens[0]);
+    Role coming_role = role_of(coming);
     for (; t < formulas.n_tokens; ++t) {
-        token = once(&formulas.tokens[t]);
-        if (__builtin_expect(static_cast<std::uint32_t>(token) > 255, 0)) unknown();
-        switch (kTable.role[token]) {
+        token = coming;
+        const Role role = coming_role;
+        coming = once(&formulas.tokens[t + 1 < formulas.n_tokens ? t + 1 : t]);
+        coming_role = role_of(coming);
+        switch (role) {
             case Role::Variable: {
                 const auto c = static_cast<std::uint32_t>(once(&formulas.operands[t]));
                 if (__builtin_expect(c >= n_columns_, 0))
