@@ -1,7 +1,9 @@
 // The bank's columns: panels of 64 bytes a row (see kernels.hpp), and candidates as columns.
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <numeric>
 #include <stdexcept>
 #include <string>
 
@@ -42,12 +44,19 @@ Bank<T>::Bank(const void* data, std::size_t n_columns, std::size_t n_rows, std::
     if (n_rows == 0) throw std::invalid_argument("a bank needs at least one row");
     if (n_columns >= std::numeric_limits<std::uint32_t>::max() - kPanel<T>)
         throw std::invalid_argument("a bank holds fewer than 2**32 columns");
+    if (n_rows > std::numeric_limits<std::uint32_t>::max()) throw std::invalid_argument("a bank holds fewer than 2**32 rows");
     const std::size_t panels = n_panels(), narrow = rounded_up(n_rows * sizeof(T)), wide = rounded_up(n_rows * 8);
     storage_.reset(new char[panels * n_rows * kPanelBytes + 3 * narrow + wide + kPanelBytes]);
     char* at = storage_.get();
     at += (kPanelBytes - reinterpret_cast<std::uintptr_t>(at) % kPanelBytes) % kPanelBytes;
     panels_ = reinterpret_cast<T*>(at);
     at += panels * n_rows * kPanelBytes;
+
+    order_.resize(n_rows);
+    std::iota(order_.begin(), order_.end(), 0u);
+    if (target) place_telling_rows_first(target, weights);
+    position_.resize(n_rows);
+    for (std::size_t r = 0; r < n_rows; ++r) position_[order_[r]] = static_cast<std::uint32_t>(r);
 
     traits_.resize(panels);
     for (std::size_t c = 0; c < panels * kPanel<T>; ++c) {
@@ -56,7 +65,7 @@ Bank<T>::Bank(const void* data, std::size_t n_columns, std::size_t n_rows, std::
         for (std::size_t r = 0; r < n_rows; ++r, to += kPanel<T>) {
             *to = std::numeric_limits<T>::quiet_NaN();
             if (c >= n_columns) continue;
-            std::memcpy(to, from + static_cast<std::ptrdiff_t>(r) * row_stride, sizeof(T));
+            std::memcpy(to, from + static_cast<std::ptrdiff_t>(order_[r]) * row_stride, sizeof(T));
             traits_[c / kPanel<T>] |= traits_of(*to);
         }
     }
@@ -71,12 +80,14 @@ Bank<T>::Bank(const void* data, std::size_t n_columns, std::size_t n_rows, std::
         if (!(w >= 0) || std::isinf(w))
             throw std::invalid_argument("weight " + std::to_string(r) + " is negative or not finite");
         weight_ += w;
-        if (weights && w > weights[reference_]) reference_ = r;
     }
+    const auto weight = [&](std::size_t r) { return weights ? weights[order_[r]] : 1.0; };
+    for (std::size_t r = 0; r < n_rows; ++r)
+        if (weight(r) > weight(reference_)) reference_ = r;
     if (weights) {
         weights_ = reinterpret_cast<T*>(take(narrow));
-        for (std::size_t r = 0; r < n_rows; ++r) weights_[r] = static_cast<T>(weights[r]);
-        if (!(weight_ > 0) || !(weights_[reference_] > 0) || !std::isfinite(static_cast<T>(weight_)))
+        for (std::size_t r = 0; r < n_rows; ++r) weights_[r] = static_cast<T>(weight(r));
+        if (!(weights_[reference_] > 0) || !std::isfinite(static_cast<T>(weight_)))
             throw std::invalid_argument("the weights add up to nothing, or to more than the bank's type holds");
     }
     if (target == nullptr) return;
@@ -86,19 +97,39 @@ Bank<T>::Bank(const void* data, std::size_t n_columns, std::size_t n_rows, std::
     not_finite_ = n_rows;
     bool any = false;
     for (std::size_t r = 0; r < n_rows; ++r) {
-        exact_target_[r] = target[r];
-        target_[r] = static_cast<T>(target[r]);
-        any |= !std::isnan(target[r]);
-        if (!std::isfinite(target_[r]) && not_finite_ == n_rows) not_finite_ = r;
-        mean_ += (weights ? weights[r] : 1.0) / weight_ * target[r];
+        exact_target_[r] = target[order_[r]];
+        target_[r] = static_cast<T>(exact_target_[r]);
+        any |= !std::isnan(exact_target_[r]);
+        if (!std::isfinite(target_[r])) not_finite_ = std::min<std::size_t>(not_finite_, order_[r]);
+        mean_ += weight(r) / weight_ * exact_target_[r];
     }
     if (!any) throw std::invalid_argument("every value of the target is NaN");
     for (std::size_t r = 0; r < n_rows; ++r) {
-        const double w = weights ? weights[r] : 1.0, d = target[r] - mean_;
+        const double d = exact_target_[r] - mean_;
         centred_[r] = static_cast<T>(d);
-        total_ += w * d * d;
-        norm_ += w * target[r] * target[r];
+        total_ += weight(r) * d * d;
+        norm_ += weight(r) * exact_target_[r] * exact_target_[r];
     }
+}
+
+// Rows in which the target is far from its mean come first: there wrong candidates gather most of their loss, so that
+// they are given up early.
+template <class T>
+void Bank<T>::place_telling_rows_first(const double* target, const double* weights) {
+    std::vector<double> size(n_rows_);
+    double sum = 0, total = 0;
+    for (std::size_t r = 0; r < n_rows_; ++r) {
+        const double w = weights ? weights[r] : 1.0;
+        if (!std::isfinite(target[r]) || !std::isfinite(w)) continue;
+        sum += w * target[r];
+        total += w;
+    }
+    const double mean = total > 0 ? sum / total : 0;
+    for (std::size_t r = 0; r < n_rows_; ++r) {
+        size[r] = (weights ? weights[r] : 1.0) * (target[r] - mean) * (target[r] - mean);
+        if (!std::isfinite(size[r])) size[r] = 0;
+    }
+    std::stable_sort(order_.begin(), order_.end(), [&](std::uint32_t a, std::uint32_t b) { return size[a] > size[b]; });
 }
 
 template <class T>
@@ -126,7 +157,7 @@ void Bank<T>::values(const std::int64_t* left, const std::uint8_t* opcodes, cons
         for (std::size_t i = unit * kStep; i < n && i < (unit + 1) * kStep; ++i) {
             const bank::Operator op = bank::operator_of(opcodes[i]);
             const auto a = static_cast<std::size_t>(left[i]), b = static_cast<std::size_t>(right[i]);
-            for (std::size_t r = 0; r < n_rows_; ++r) out[i * n_rows_ + r] = bank::apply(op, value(a, r), value(b, r));
+            for (std::size_t r = 0; r < n_rows_; ++r) out[i * n_rows_ + order_[r]] = bank::apply(op, value(a, r), value(b, r));
             control.tick(n_rows_);
         }
     });

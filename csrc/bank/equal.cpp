@@ -98,7 +98,7 @@ void Bank<T>::digests(std::uint8_t opcode, ColumnRange left, ColumnRange right, 
         const std::size_t l = left.begin + row;
         alignas(64) std::uint64_t words[2 * kPanel<T>];
         for (std::size_t p = right.begin / kPanel<T>; p * kPanel<T> < right.end; ++p) {
-            kernel({panel(l / kPanel<T>) + l % kPanel<T>, panel(p), n_rows_, dropped, words});
+            kernel({panel(l / kPanel<T>) + l % kPanel<T>, panel(p), n_rows_, position_.data(), dropped, words});
             const std::size_t first = p * kPanel<T>;
             for (std::size_t c = std::max(first, right.begin); c < std::min(first + kPanel<T>, right.end); ++c)
                 for (unsigned half = 0; half < 2; ++half)
@@ -115,7 +115,7 @@ void Bank<T>::digests_of(unsigned significand, std::uint64_t* out, const RunOpti
     const unsigned dropped = dropped_bits(significand);
     run_units(n_panels(), options, [&](std::size_t p, Control& control) {
         alignas(64) std::uint64_t words[2 * kPanel<T>];
-        kernel({panel(p), panel(p), n_rows_, dropped, words});
+        kernel({panel(p), panel(p), n_rows_, position_.data(), dropped, words});
         for (std::size_t c = p * kPanel<T>; c < std::min((p + 1) * kPanel<T>, n_columns_); ++c)
             for (unsigned half = 0; half < 2; ++half) out[c * 2 + half] = words[half * kPanel<T> + c % kPanel<T>];
         control.tick(n_rows_ * kPanel<T>);

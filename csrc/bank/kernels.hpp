@@ -60,7 +60,8 @@ template <class T>
 struct Digesting {
     const T *left, *right;  // `left` points at the column's first row already
     std::size_t rows;
-    unsigned dropped;  // bits of the f64 significand that are rounded away
+    const std::uint32_t* places;  // of the rows, in the order in which they are mixed
+    unsigned dropped;             // bits of the f64 significand that are rounded away
     std::uint64_t* words;
 };
 

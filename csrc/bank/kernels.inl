@@ -238,7 +238,8 @@ static void digests(const Digesting<T>& job) {
             h1[g] = VU{} + (0x243F6A8885A308D3u ^ job.rows);
             h2[g] = VU{} + (0x13198A2E03707344u + job.rows);
         }
-        for (std::size_t row = 0; row < job.rows; ++row) {
+        for (std::size_t i = 0; i < job.rows; ++i) {
+            const std::size_t row = job.places[i];
             const V a = splat<V>(job.left[row * kPanel<T>]);
 #pragma GCC unroll 2
             for (unsigned g = 0; g < G; ++g) {

@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from nssr import primitives
 from nssr.engine import _vm, compositions, lowering, postfix
+from nssr.engine.bank import Bank, Matches, Pairs
 from nssr.engine.candidates import CANDIDATE, SLOTS, Enumerator, deduplicate, pack, unpack
 from nssr.engine.functions import FunctionTable
 
@@ -32,11 +33,14 @@ __all__ = [
     "PASS",
     "SLOTS",
     "UNSURE",
+    "Bank",
     "Bench",
     "Dataset",
     "Enumerator",
     "Evaluation",
     "FunctionTable",
+    "Matches",
+    "Pairs",
     "ProgramBatch",
     "Scores",
     "deduplicate",

@@ -67,9 +67,12 @@ private:
 
     const T* panel(std::size_t p) const;
     std::size_t n_panels() const;
-    T value(std::size_t column, std::size_t row) const;
+    T value(std::size_t column, std::size_t place) const;
+    void place_telling_rows_first(const double* target, const double* weights);
 
     std::size_t n_columns_, n_rows_;
+    // Everything below lies in this order of rows: order_[place] is the caller's row, position_[row] its place.
+    std::vector<std::uint32_t> order_, position_;
     std::unique_ptr<char[]> storage_;
     T* panels_ = nullptr;
     T* target_ = nullptr;   // null: none
@@ -77,8 +80,8 @@ private:
     T* weights_ = nullptr;  // null: all 1
     double* exact_target_ = nullptr;
     double weight_ = 0, total_ = 0, norm_ = 0, mean_ = 0;  // sums of w, w (y - mean)**2, w y**2
-    std::size_t reference_ = 0;                            // the row of the largest weight
-    std::size_t not_finite_ = 0;                           // first row whose target is not finite; n_rows if none
+    std::size_t reference_ = 0;                            // the place of the largest weight
+    std::size_t not_finite_ = 0;                           // the caller's first row whose target is not finite; n_rows if none
     std::vector<std::uint8_t> traits_;                     // of each panel, see bank.cpp
 };
 
