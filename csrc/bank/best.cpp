@@ -157,7 +157,7 @@ private:
         const T *a = bank_.panel(left_panel) + left, *b = bank_.panel(right_panel) + right;
         T total = 0;
         for (std::size_t row = 0; row < bank_.n_rows_;) {
-            const std::size_t end = std::min(bank_.n_rows_, row == 0 ? bank::kFirstChunk : row + bank::kChunk);
+            const std::size_t end = std::min(bank_.n_rows_, row + bank::kChunk);
             T sum = 0;
             for (; row < end; ++row) {
                 const T d = bank::apply(op, a[row * kPanel], b[row * kPanel]) - bank_.target_[row];

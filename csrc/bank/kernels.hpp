@@ -19,7 +19,7 @@ constexpr std::size_t kPanel = kPanelBytes / sizeof(T);  // columns of a panel
 
 // Sums are taken chunk by chunk, then over the chunks: it bounds the error of long f32 sums, and between two chunks a
 // group that is already worse than the threshold is given up. Every target sums in this order.
-constexpr std::size_t kFirstChunk = 8, kChunk = 32;
+constexpr std::size_t kChunk = 8;
 
 // Spreads below this many units in the last place of the value count as none: a fit would blow up rounding errors.
 constexpr double kConstantUlps = 16;

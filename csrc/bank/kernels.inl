@@ -73,8 +73,7 @@ struct Right {
 // ---- losses ---------------------------------------------------------------------------------------------------------
 
 NSSR_INLINE std::size_t chunk_end(std::size_t row, std::size_t rows) {
-    const std::size_t end = row == 0 ? kFirstChunk : row + kChunk;
-    return end < rows ? end : rows;
+    return row + kChunk < rows ? row + kChunk : rows;
 }
 
 // Eight sums in registers at a time, whatever the width: enough chains to hide the latency of an addition, and few

@@ -11,9 +11,10 @@
 namespace nssr::bank {
 namespace {
 
-// Half of a small second-level cache: reciprocals of the same panels go into the other half.
-constexpr std::size_t kRightBytes = 64 << 10;
-constexpr std::size_t kLeftPanels = 8;
+// Half of a first-level cache; reciprocals take the place of the panels that they are made from. Enough left panels meet
+// them that making the reciprocals does not count.
+constexpr std::size_t kRightBytes = 16 << 10;
+constexpr std::size_t kLeftPanels = 32;
 
 constexpr const char* kNames[kOperators] = {"ADD", "SUB", "MUL", "DIV", "FDIV", "MIN", "MAX"};
 
