@@ -115,7 +115,7 @@ def test_the_k_best_are_the_first_of_all(dtype: str, k: int, special: bool, on_t
 def test_affine_loss(rows: int, dtype: str, weighted: bool, on_target: str) -> None:
     x, y, w = data(rows, 19, dtype, rows + 1)
     x = x + x.dtype.type(1000)  # a large mean must cost no digits
-    weights = w if weighted else None
+    weights = w.astype(dtype) if weighted else None
     best = engine.Bank(x, y, weights, dtype).best_pairs(OPERATORS, k=10_000, loss="affine")
     every = candidates(x, OPERATORS)
     assert set(keys(best)) == set(every)
@@ -323,7 +323,7 @@ X, Y = np.arange(12.0).reshape(3, 4), np.arange(4.0)
         ((X, Y, -Y), "negative"),
         ((X, Y, Y * 0), "nothing"),
         ((X, Y, Y[1:]), "sample_weight"),
-        ((X, Y, Y * np.inf), "weight"),
+        ((X, Y, Y + np.inf), "weight"),
         (([[1.0], [2.0, 3.0]], Y), "no array"),
     ],
 )

@@ -79,11 +79,13 @@ Bank<T>::Bank(const void* data, std::size_t n_columns, std::size_t n_rows, std::
         const double w = weights ? weights[r] : 1.0;
         if (!(w >= 0) || std::isinf(w))
             throw std::invalid_argument("weight " + std::to_string(r) + " is negative or not finite");
-        weight_ += w;
     }
-    const auto weight = [&](std::size_t r) { return weights ? weights[order_[r]] : 1.0; };
-    for (std::size_t r = 0; r < n_rows; ++r)
+    // Rounded as the kernels see them, or means would not be the means of these weights.
+    const auto weight = [&](std::size_t r) { return weights ? static_cast<double>(static_cast<T>(weights[order_[r]])) : 1.0; };
+    for (std::size_t r = 0; r < n_rows; ++r) {
+        weight_ += weight(r);
         if (weight(r) > weight(reference_)) reference_ = r;
+    }
     if (weights) {
         weights_ = reinterpret_cast<T*>(take(narrow));
         for (std::size_t r = 0; r < n_rows; ++r) weights_[r] = static_cast<T>(weight(r));
