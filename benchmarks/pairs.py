@@ -44,7 +44,8 @@ def measure(rounds: int) -> list[dict[str, Any]]:
         for name, kind in (("float32", torch.float32), ("float64", torch.float64)):
             torch.set_default_dtype(kind)  # psrn's sums have torch's default type
             x, y = (torch.tensor(a, dtype=kind) for a in task(rows))
-            network = PSRN(n_variables=INPUTS, operators=["Add", "Mul", "Sub", "Div", "Identity"], n_symbol_layers=2, device="cpu")
+            theirs = ["Add", "Mul", "Sub", "Div", "Identity"]
+            network = PSRN(n_variables=INPUTS, operators=theirs, n_symbol_layers=2, device="cpu")
             with torch.no_grad():
                 tokens = torch.cat([network.list[0](row.reshape(1, -1)) for row in x]).numpy()
             bank = engine.Bank(tokens, y.double().numpy(), dtype=name)

@@ -186,8 +186,8 @@ def test_layouts(dtype: str) -> None:
     read_only.flags.writeable = False
     wide = np.zeros((62, 36), dtype)
     wide[::2, ::3] = x
-    for given in (x.T, read_only, wide[::2, ::3], x[::-1][::-1], np.asfortranarray(x), memoryview(x), x.astype(np.float64)):
-        for a, b in zip(engine.Bank(given, y, dtype=dtype).best_pairs(k=9), expected, strict=True):
+    for columns in (x.T, read_only, wide[::2, ::3], x[::-1][::-1], np.asfortranarray(x), memoryview(x), x.astype(np.float64)):
+        for a, b in zip(engine.Bank(columns, y, dtype=dtype).best_pairs(k=9), expected, strict=True):
             np.testing.assert_array_equal(a, b)
     integers = np.arange(24).reshape(2, 12)
     assert engine.Bank(integers, integers[0] * integers[1], dtype=dtype).best_pairs(k=1).loss[0] == 0
@@ -222,7 +222,8 @@ def test_matches_on_borderline_values(draw: st.DataObject) -> None:
     rel, absolute = draw.draw(st.sampled_from([1e-6, 0.0, 0.25])), draw.draw(st.sampled_from([1e-9, 0.0, 1.0]))
     gap = max(rel * abs(value), absolute)
     near = [value, value + gap, value - gap, value / (1 - rel) if rel else value]
-    y = draw.draw(st.sampled_from([math.nextafter(v, to) if to else v for v in near for to in (0, math.inf, -math.inf)]) | st.floats())
+    near = [math.nextafter(v, to) if to else v for v in near for to in (0, math.inf, -math.inf)]
+    y = draw.draw(st.sampled_from(near) | st.floats())
     dtype = draw.draw(st.sampled_from(list(EPS)))
     bank = engine.Bank(np.array([[value], [0.0]]), None if math.isnan(y) else [y], dtype=dtype)
     if math.isnan(y):
