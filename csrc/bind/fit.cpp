@@ -3,7 +3,7 @@
 
 #include "arrays.hpp"
 #include "constants.hpp"
-#include "run.hpp"
+#include "running.hpp"
 
 namespace nssr::bind {
 namespace {

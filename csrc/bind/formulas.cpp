@@ -3,9 +3,12 @@
 #include <pybind11/stl.h>
 
 #include "nssr/formula.hpp"
-#include "run.hpp"
+#include "running.hpp"
 
 namespace nssr::bind {
+
+namespace py = pybind11;
+
 namespace {
 
 template <class T>

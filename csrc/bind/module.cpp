@@ -3,11 +3,12 @@
 
 #include "arrays.hpp"
 #include "nssr/kernels.hpp"
-#include "run.hpp"
+#include "running.hpp"
 
 namespace nssr::bind {
-void bind_formulas(py::module_& m);
+void bind_bank(py::module_& m);
 void bind_fit(py::module_& m);
+void bind_formulas(py::module_& m);
 void bind_vecmath(py::module_& m);
 
 namespace {
@@ -93,8 +94,9 @@ PYBIND11_MODULE(_vm, m) {
     m.def("target", [] { return std::string(active_kernels().name); });
     m.def("set_target", [](const std::string& name) { set_target(name.c_str()); }, py::arg("name"));
     m.def("opcodes", &opcodes, "The table the engine was built with.");
-    bind_formulas(m);
+    bind_bank(m);
     bind_fit(m);
+    bind_formulas(m);
     bind_vecmath(m);
 }
 

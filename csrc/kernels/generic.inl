@@ -3,6 +3,7 @@
 
 #include "vectors.inl"
 #include "frame.inl"
+#include "isclose.inl"
 
 // ---- loops ----------------------------------------------------------------------------------------------------------
 
@@ -288,16 +289,6 @@ constexpr Kernel RAISE = nullptr, UNSURE = nullptr, LOOP_I64 = nullptr, LOOP_F64
                  WHILE_F64 = nullptr, ACCUM_I64 = nullptr, ACCUM_F64 = nullptr;
 
 // ---- what the runner needs besides instructions ---------------------------------------------------------------------
-
-// math.isclose(value, target, rel_tol=rel, abs_tol=abs), negated: lanes are -1 where it fails.
-NSSR_INLINE VI far(VF v, VF t, double rel, double abs) {
-    const VU clear = VU{} + 0x7FFFFFFFFFFFFFFFu;
-    const VF largest = VF{} + 1.7976931348623157e308;
-    const VF size_v = (VF)((VU)v & clear), size_t_ = (VF)((VU)t & clear), gap = (VF)((VU)(t - v) & clear);
-    const VI finite = (VI)(size_v <= largest) & (VI)(size_t_ <= largest);
-    const VI near = (VI)(gap <= size_t_ * rel) | (VI)(gap <= size_v * rel) | (VI)(gap <= VF{} + abs);
-    return ~((VI)(v == t) | (finite & near));
-}
 
 static void fails_f64(const void* value, const double* target, std::size_t n, double rel, double abs, std::uint64_t* out) {
     collect_signs(n, out, [=](std::size_t i) { return far(load<VF>(value, i), load<VF>(target, i), rel, abs); });

@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from nssr import primitives
 from nssr.engine import _vm, compositions, lowering, postfix
+from nssr.engine.bank import Bank, Matches, Pairs
 from nssr.engine.candidates import CANDIDATE, SLOTS, Enumerator, deduplicate, pack, unpack
 from nssr.engine.constants import FittedConstants, Gradients, fit_constants, gradients
 from nssr.engine.formulas import Columns, Formulas
@@ -34,6 +35,7 @@ __all__ = [
     "PASS",
     "SLOTS",
     "UNSURE",
+    "Bank",
     "Bench",
     "Columns",
     "Dataset",
@@ -43,6 +45,8 @@ __all__ = [
     "Formulas",
     "FunctionTable",
     "Gradients",
+    "Matches",
+    "Pairs",
     "ProgramBatch",
     "Scores",
     "deduplicate",

@@ -110,3 +110,39 @@ def check_formulas(
     offsets: npt.NDArray[Any],
     n_columns: int,
 ) -> None: ...
+_Found = tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8], npt.NDArray[np.int64], npt.NDArray[np.float64]]
+
+class BankF64:
+    n_columns: int
+    n_rows: int
+    def __init__(
+        self, columns: npt.NDArray[Any], target: npt.NDArray[np.float64] | None, weights: npt.NDArray[np.float64] | None
+    ) -> None: ...
+    def best_pairs(
+        self,
+        opcodes: Sequence[int],
+        k: int,
+        affine: bool,
+        left: tuple[int, int],
+        right: tuple[int, int],
+        n_threads: int,
+    ) -> _Found: ...
+    def matches(
+        self,
+        opcodes: Sequence[int],
+        rel_tol: float,
+        abs_tol: float,
+        limit: int,
+        left: tuple[int, int],
+        right: tuple[int, int],
+        n_threads: int,
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8], npt.NDArray[np.int64], npt.NDArray[np.float64], int]: ...
+    def digests(
+        self, opcode: int, left: tuple[int, int], right: tuple[int, int], significand: int, n_threads: int
+    ) -> npt.NDArray[np.uint64]: ...
+    def digests_of(self, significand: int, n_threads: int) -> npt.NDArray[np.uint64]: ...
+    def values(
+        self, left: npt.NDArray[np.int64], opcodes: npt.NDArray[np.uint8], right: npt.NDArray[np.int64], n_threads: int
+    ) -> npt.NDArray[Any]: ...
+
+class BankF32(BankF64): ...

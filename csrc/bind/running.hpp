@@ -1,4 +1,4 @@
-// A run on behalf of Python: without the interpreter lock, stopped by its signals.
+// A run of the engine called from Python: without the interpreter lock, and stopped by Ctrl-C.
 #pragma once
 
 #include <pybind11/pybind11.h>
@@ -7,11 +7,9 @@
 
 namespace nssr::bind {
 
-namespace py = pybind11;
-
 // Python's signal handlers run here; true leaves the exception (KeyboardInterrupt) set for `run` to raise.
 inline bool signals_raised(void*) {
-    const py::gil_scoped_acquire locked;
+    const pybind11::gil_scoped_acquire locked;
     return PyErr_CheckSignals() != 0;
 }
 
@@ -21,10 +19,10 @@ void run(int n_threads, F function) {
     options.n_threads = n_threads < 0 ? 0 : static_cast<unsigned>(n_threads);  // 0 is refused further down
     options.interrupted = signals_raised;
     try {
-        const py::gil_scoped_release unlocked;
+        const pybind11::gil_scoped_release unlocked;
         function(options);
     } catch (const Interrupted&) {
-        throw py::error_already_set();
+        throw pybind11::error_already_set();
     }
 }
 
