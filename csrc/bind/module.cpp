@@ -3,31 +3,13 @@
 
 #include "arrays.hpp"
 #include "nssr/kernels.hpp"
-#include "nssr/run.hpp"
+#include "run.hpp"
 
 namespace nssr::bind {
+void bind_formulas(py::module_& m);
 void bind_vecmath(py::module_& m);
 
 namespace {
-
-// Python's signal handlers run here; true leaves the exception (KeyboardInterrupt) set for `run` to raise.
-bool signals_raised(void*) {
-    const py::gil_scoped_acquire locked;
-    return PyErr_CheckSignals() != 0;
-}
-
-template <class F>
-void run(int n_threads, F function) {
-    RunOptions options;
-    options.n_threads = n_threads < 0 ? 0 : static_cast<unsigned>(n_threads);  // 0 is refused further down
-    options.interrupted = signals_raised;
-    try {
-        const py::gil_scoped_release unlocked;
-        function(options);
-    } catch (const Interrupted&) {
-        throw py::error_already_set();
-    }
-}
 
 py::array_t<std::uint8_t> validate_batch(const ProgramBatch& batch, const Dataset& data, double rel_tol, double abs_tol,
                                          int n_threads) {
@@ -110,6 +92,7 @@ PYBIND11_MODULE(_vm, m) {
     m.def("target", [] { return std::string(active_kernels().name); });
     m.def("set_target", [](const std::string& name) { set_target(name.c_str()); }, py::arg("name"));
     m.def("opcodes", &opcodes, "The table the engine was built with.");
+    bind_formulas(m);
     bind_vecmath(m);
 }
 

@@ -37,6 +37,7 @@ struct Context {
     char* scratch;        // kMaxWidth vectors
     double* sums;         // kSums vectors of doubles, to be added to
     double shift;         // subtracted from predictions before their moments are taken
+    bool choose_shift;    // the next row's prediction becomes the shift
     double rel, abs;      // tolerances of a comparison
     bool missed;          // set by a comparison where a row of weight is not close
 };

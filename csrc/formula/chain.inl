@@ -230,6 +230,12 @@ struct Kernel<T, std::index_sequence<I...>> {
         NSSR_NEXT(v...);
     }
     static void moments(const Step* step, Context* c, std::size_t offset, Each<I>... v) {
+        if (c->choose_shift) {
+            const V first[] = {v...};
+            const double row = first[0][0];
+            c->shift = row - row == 0 ? row : 0;
+            c->choose_shift = false;
+        }
         const T shift = static_cast<T>(c->shift);
         const V p[] = {(v - shift)...}, *y = reinterpret_cast<const V*>(c->centred + offset);
         add_rows(c, offset, kFirst, [&](std::size_t i) { return p[i]; });

@@ -24,6 +24,7 @@ import numpy.typing as npt
 from nssr import primitives
 from nssr.engine import _vm, compositions, lowering, postfix
 from nssr.engine.candidates import CANDIDATE, SLOTS, Enumerator, deduplicate, pack, unpack
+from nssr.engine.formulas import Columns, Formulas
 from nssr.engine.functions import FunctionTable
 
 __all__ = [
@@ -33,9 +34,11 @@ __all__ = [
     "SLOTS",
     "UNSURE",
     "Bench",
+    "Columns",
     "Dataset",
     "Enumerator",
     "Evaluation",
+    "Formulas",
     "FunctionTable",
     "ProgramBatch",
     "Scores",
