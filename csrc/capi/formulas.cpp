@@ -115,7 +115,11 @@ int32_t nssr_columns_precision(const nssr_columns* columns) {
 }
 
 nssr_status nssr_postfix_check(const nssr_postfix* formulas, size_t n_columns) {
-    return guarded([&] { check(postfix(formulas), n_columns); });
+    return guarded([&] {
+        if (n_columns > kMaxColumns)
+            refuse("n_columns is " + std::to_string(n_columns) + "; at most " + std::to_string(kMaxColumns) + " can be used");
+        check(postfix(formulas), n_columns);
+    });
 }
 
 nssr_status nssr_postfix_predict(const nssr_postfix* formulas, const nssr_columns* columns, void* out, ptrdiff_t stride,
