@@ -1,6 +1,6 @@
 // Chains: a formula as a list of steps, each the address of a kernel and of its operands in memory.
 //
-// The running value of 1 to 8 vectors of rows stays in vector registers: a kernel takes it as arguments, combines it with
+// The running value of 6 to 8 vectors of rows stays in vector registers: a kernel takes it as arguments, combines it with
 // an operand in memory and jumps to the next kernel (a tail call; "threaded code", J. Bell, CACM 16, 1973). So an
 // operation costs a load and no store, and a block of rows passes through a whole formula without leaving the registers.
 // The last step stores the rows or adds them up, and starts the next block.
@@ -11,11 +11,13 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "direct.hpp"
 #include "vecmath.hpp"
 
 namespace nssr::chain {
 
-constexpr unsigned kMaxWidth = 8;  // vectors in a block: as many as the calling conventions pass in registers
+// Vectors in a block: as many as the calling conventions pass in registers, or a few less where that divides better.
+constexpr unsigned kMaxWidth = 8, kMinWidth = 6, kWidths = kMaxWidth - kMinWidth + 1;
 
 using Link = void (*)();  // a kernel; its real type is known in the target's file only
 
@@ -69,8 +71,9 @@ struct Links {
 struct Chains {
     const char* target;
     std::size_t vector_bytes;
-    Links f64[kMaxWidth], f32[kMaxWidth];  // [w - 1]: w vectors
+    Links f64[kWidths], f32[kWidths];  // [w - kMinWidth]: w vectors
     const vecmath::Table* functions;
+    const direct::Directs* directs;
 };
 
 // Each is to be called only where the machine has the target: its code fills the table in.

@@ -1,103 +1,4 @@
-// The kernels of chains, written once. A target's file includes this inside its own namespace; everything has internal
-// linkage.
-
-#if defined(__AVX512F__) && defined(__AVX512DQ__)
-#define NSSR_VECTOR_BYTES 64
-#elif defined(__AVX2__)
-#define NSSR_VECTOR_BYTES 32
-#else
-#define NSSR_VECTOR_BYTES 16
-#endif
-#define NSSR_INLINE static inline __attribute__((always_inline))
-
-typedef double Doubles __attribute__((vector_size(NSSR_VECTOR_BYTES), may_alias));
-
-template <class T>
-struct Lanes;
-template <>
-struct Lanes<double> {
-    typedef Doubles Vector;
-    typedef double Unaligned __attribute__((vector_size(NSSR_VECTOR_BYTES), aligned(8), may_alias));
-    typedef std::int64_t Bits __attribute__((vector_size(NSSR_VECTOR_BYTES), may_alias));
-    static constexpr std::int64_t kNoSign = 0x7FFFFFFFFFFFFFFF;
-    static constexpr double kLargest = 1.7976931348623157e308;
-};
-template <>
-struct Lanes<float> {
-    typedef float Vector __attribute__((vector_size(NSSR_VECTOR_BYTES), may_alias));
-    typedef float Unaligned __attribute__((vector_size(NSSR_VECTOR_BYTES), aligned(4), may_alias));
-    typedef float Half __attribute__((vector_size(NSSR_VECTOR_BYTES / 2), may_alias));
-    typedef std::int32_t Bits __attribute__((vector_size(NSSR_VECTOR_BYTES), may_alias));
-    static constexpr std::int32_t kNoSign = 0x7FFFFFFF;
-    static constexpr float kLargest = 3.4028234663852886e38f;
-};
-
-#if NSSR_VECTOR_BYTES == 64
-NSSR_INLINE Lanes<double>::Vector root(Lanes<double>::Vector x) { return (Doubles)_mm512_maskz_sqrt_pd(0xFF, (__m512d)x); }
-NSSR_INLINE Lanes<float>::Vector root(Lanes<float>::Vector x) {
-    return (Lanes<float>::Vector)_mm512_maskz_sqrt_ps(0xFFFF, (__m512)x);
-}
-#elif NSSR_VECTOR_BYTES == 32
-NSSR_INLINE Lanes<double>::Vector root(Lanes<double>::Vector x) { return (Doubles)_mm256_sqrt_pd((__m256d)x); }
-NSSR_INLINE Lanes<float>::Vector root(Lanes<float>::Vector x) { return (Lanes<float>::Vector)_mm256_sqrt_ps((__m256)x); }
-#elif defined(__SSE2__)
-NSSR_INLINE Lanes<double>::Vector root(Lanes<double>::Vector x) { return (Doubles)_mm_sqrt_pd((__m128d)x); }
-NSSR_INLINE Lanes<float>::Vector root(Lanes<float>::Vector x) { return (Lanes<float>::Vector)_mm_sqrt_ps((__m128)x); }
-#else
-template <class V>
-NSSR_INLINE V root(V x) {
-    for (std::size_t i = 0; i < sizeof(V) / sizeof(x[0]); ++i)
-        x[i] = sizeof(x[0]) == 8 ? __builtin_sqrt(x[i]) : __builtin_sqrtf(x[i]);
-    return x;
-}
-#endif
-
-NSSR_INLINE Doubles widened(Lanes<double>::Vector v) { return v; }
-NSSR_INLINE Doubles widened(Lanes<float>::Vector v) {  // pairs of lanes added up
-    Lanes<float>::Half half[2];
-    __builtin_memcpy(half, &v, sizeof v);
-    return __builtin_convertvector(half[0], Doubles) + __builtin_convertvector(half[1], Doubles);
-}
-
-// ---- operations: the one place where a chain's arithmetic is written --------------------------------------------------
-
-template <class T>
-struct Operations {
-    typedef typename Lanes<T>::Vector V;
-    typedef typename Lanes<T>::Bits B;
-
-    NSSR_INLINE V truth(B mask) { return (V)(mask & (B)(V{} + T(1))); }
-
-    template <unsigned kOp>
-    NSSR_INLINE V binary(V a, V b) {
-        if constexpr (kOp == kAdd) return a + b;
-        if constexpr (kOp == kSubtract) return a - b;
-        if constexpr (kOp == kMultiply) return a * b;
-        if constexpr (kOp == kDivide) return b == T(0) ? V{} : a / b;
-        if constexpr (kOp == kQuotient) return a / b;
-        if constexpr (kOp == kMinimum) return b < a ? b : a;
-        if constexpr (kOp == kMaximum) return b > a ? b : a;
-        if constexpr (kOp == kLess) return truth((B)(a < b));
-        if constexpr (kOp == kLessEqual) return truth((B)(a <= b));
-        if constexpr (kOp == kEqual) return truth((B)(a == b));
-        if constexpr (kOp == kNotEqual) return truth((B)(a != b));
-    }
-    template <unsigned kOp>
-    NSSR_INLINE V unary(V a) {
-        if constexpr (kOp == kNegate) return -a;
-        if constexpr (kOp == kMagnitude) return (V)((B)a & Lanes<T>::kNoSign);
-        if constexpr (kOp == kSquare) return a * a;
-        if constexpr (kOp == kCube) return a * a * a;
-        if constexpr (kOp == kRoot) return root(a);
-    }
-    // math.isclose(v, t, rel_tol=rel, abs_tol=abs) in these lanes, negated: all bits set where it fails.
-    NSSR_INLINE B far(V v, V t, T rel, T abs) {
-        const V size_v = unary<kMagnitude>(v), size_t_ = unary<kMagnitude>(t), gap = unary<kMagnitude>(t - v);
-        const B finite = (B)(size_v <= Lanes<T>::kLargest) & (B)(size_t_ <= Lanes<T>::kLargest);
-        const B near = (B)(gap <= size_t_ * rel) | (B)(gap <= size_v * rel) | (B)(gap <= V{} + abs);
-        return ~((B)(v == t) | (finite & near));
-    }
-};
+// The kernels of chains, written once; included after lanes.inl.
 
 // ---- kernels ----------------------------------------------------------------------------------------------------------
 
@@ -190,46 +91,41 @@ struct Kernel<T, std::index_sequence<I...>> {
         return again(c, offset, v...);
     }
 
-    // Neighbours first: a tree, so that the order of additions does not depend on how the compiler unrolls.
-    NSSR_INLINE V added(V (&e)[kWidth]) {
-        for (std::size_t gap = 1; gap < kWidth; gap *= 2)
-            for (std::size_t i = 0; i + gap < kWidth; i += 2 * gap) e[i] += e[i + gap];
-        return e[0];
-    }
     NSSR_INLINE void add_to(Context* c, Sum sum, V v) { reinterpret_cast<Doubles*>(c->sums)[sum] += widened(v); }
 
     // Sums of f(row) times its weight; rows without weight do not count, whatever they hold.
-    template <class F>
+    template <bool kWeighted, class F>
     NSSR_INLINE void add_rows(Context* c, std::size_t offset, Sum sum, F f) {
-        V e[kWidth];
-        if (c->weight == nullptr) {
-            ((e[I] = f(I)), ...);
-        } else {
+        if constexpr (kWeighted) {
             const V* w = reinterpret_cast<const V*>(c->weight + offset);
-            ((e[I] = w[I] == T(0) ? V{} : f(I) * w[I]), ...);
+            const V e[] = {(w[I] == T(0) ? V{} : f(I) * w[I])...};
+            add_to(c, sum, tree_sum<0, kWidth>(e));
+        } else {
+            const V e[] = {f(I)...};
+            add_to(c, sum, tree_sum<0, kWidth>(e));
         }
-        add_to(c, sum, added(e));
     }
     NSSR_INLINE const V* target(const Context* c, std::size_t offset) { return reinterpret_cast<const V*>(c->target + offset); }
 
-    NSSR_INLINE void add_squares(Context* c, std::size_t offset, Each<I>... v) {
-        const V p[] = {v...}, *y = target(c, offset);
-        add_rows(c, offset, kSquares, [&](std::size_t i) { const V e = p[i] - y[i]; return e * e; });
-    }
+    // Sums have a kernel for weights of their own: one for both would keep everything in memory.
+    template <bool kStop, bool kWeighted>
     static void squares(const Step* step, Context* c, std::size_t offset, Each<I>... v) {
-        add_squares(c, offset, v...);
-        NSSR_NEXT(v...);
-    }
-    static void squares_stop(const Step*, Context* c, std::size_t offset, Each<I>... v) {
-        add_squares(c, offset, v...);
-        return again(c, offset, v...);
-    }
-    static void absolutes(const Step* step, Context* c, std::size_t offset, Each<I>... v) {
+        if (!kWeighted && c->weight != nullptr) return squares<kStop, true>(step, c, offset, v...);
         const V p[] = {v...}, *y = target(c, offset);
-        add_rows(c, offset, kAbsolutes, [&](std::size_t i) { return O::template unary<kMagnitude>(p[i] - y[i]); });
+        add_rows<kWeighted>(c, offset, kSquares, [&](std::size_t i) { const V e = p[i] - y[i]; return e * e; });
+        if constexpr (kStop) return again(c, offset, v...);
+        else NSSR_NEXT(v...);
+    }
+    template <bool kWeighted>
+    static void absolutes(const Step* step, Context* c, std::size_t offset, Each<I>... v) {
+        if (!kWeighted && c->weight != nullptr) return absolutes<true>(step, c, offset, v...);
+        const V p[] = {v...}, *y = target(c, offset);
+        add_rows<kWeighted>(c, offset, kAbsolutes, [&](std::size_t i) { return O::template unary<kMagnitude>(p[i] - y[i]); });
         NSSR_NEXT(v...);
     }
+    template <bool kWeighted>
     static void moments(const Step* step, Context* c, std::size_t offset, Each<I>... v) {
+        if (!kWeighted && c->weight != nullptr) return moments<true>(step, c, offset, v...);
         if (c->choose_shift) {
             const V first[] = {v...};
             const double row = first[0][0];
@@ -238,9 +134,9 @@ struct Kernel<T, std::index_sequence<I...>> {
         }
         const T shift = static_cast<T>(c->shift);
         const V p[] = {(v - shift)...}, *y = reinterpret_cast<const V*>(c->centred + offset);
-        add_rows(c, offset, kFirst, [&](std::size_t i) { return p[i]; });
-        add_rows(c, offset, kSecond, [&](std::size_t i) { return p[i] * p[i]; });
-        add_rows(c, offset, kProduct, [&](std::size_t i) { return p[i] * y[i]; });
+        add_rows<kWeighted>(c, offset, kFirst, [&](std::size_t i) { return p[i]; });
+        add_rows<kWeighted>(c, offset, kSecond, [&](std::size_t i) { return p[i] * p[i]; });
+        add_rows<kWeighted>(c, offset, kProduct, [&](std::size_t i) { return p[i] * y[i]; });
         NSSR_NEXT(v...);
     }
     static void compare_stop(const Step*, Context* c, std::size_t offset, Each<I>... v) {
@@ -290,11 +186,11 @@ struct Kernel<T, std::index_sequence<I...>> {
         links.load = as_link(load);
         links.spill = as_link(spill);
         links.write_stop = as_link(write_stop);
-        links.squares_stop = as_link(squares_stop);
+        links.squares_stop = as_link(squares<true, false>);
         links.compare_stop = as_link(compare_stop);
-        links.squares = as_link(squares);
-        links.absolutes = as_link(absolutes);
-        links.moments = as_link(moments);
+        links.squares = as_link(squares<false, false>);
+        links.absolutes = as_link(absolutes<false>);
+        links.moments = as_link(moments<false>);
         links.stop = as_link(stop);
         links.run = run;
         return links;
@@ -303,15 +199,16 @@ struct Kernel<T, std::index_sequence<I...>> {
 
 template <class T, std::size_t... W>
 void fill_widths(Links* links, std::index_sequence<W...>) {
-    ((links[W] = Kernel<T, std::make_index_sequence<W + 1>>::links()), ...);
+    ((links[W] = Kernel<T, std::make_index_sequence<W + kMinWidth>>::links()), ...);
 }
 
-Chains make_chains(const char* target, const vecmath::Table* functions) {
+Chains make_chains(const char* target) {
     Chains chains{};
     chains.target = target;
     chains.vector_bytes = NSSR_VECTOR_BYTES;
-    chains.functions = functions;
-    fill_widths<double>(chains.f64, std::make_index_sequence<kMaxWidth>());
-    fill_widths<float>(chains.f32, std::make_index_sequence<kMaxWidth>());
+    chains.functions = &kFunctions;
+    chains.directs = &directs();
+    fill_widths<double>(chains.f64, std::make_index_sequence<kWidths>());
+    fill_widths<float>(chains.f32, std::make_index_sequence<kWidths>());
     return chains;
 }

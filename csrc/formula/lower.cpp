@@ -11,13 +11,16 @@ namespace nssr {
 
 using namespace chain;
 
+#define NSSR_INLINED __attribute__((always_inline))
+
 namespace {
 
 constexpr std::size_t kTileBytes = 4096;            // per column: a dozen columns stay in the first-level cache
 constexpr std::size_t kTileArea = 16u << 20;        // all columns of a tile
 constexpr std::size_t kDerivedBytes = 256u << 10;   // those that are computed: half of a second-level cache
-constexpr std::size_t kMaxDerived = 256, kDerivedTable = 1024;
-constexpr std::uint8_t kMaxDerivedDepth = 2;
+constexpr std::size_t kMaxDerived = 64;
+constexpr unsigned kDerivedSlots = 64;  // what may be an operand of those
+constexpr unsigned kDerivedCodes = kUnaries + vecmath::kFunctions;
 
 enum class Role : std::uint8_t {
     Unknown, NotForFloats, Variable, Float, Integer, Same, Zero, Pi, Unary, Binary, Swapped, Function, Power, Increment,
@@ -28,8 +31,11 @@ struct Row {
     std::uint8_t op = 0;
     const char* name = nullptr;
 };
+// Roles by themselves: the jump to a token's code waits for this look-up.
 struct Table {
-    Row row[256];
+    Role role[256];
+    std::uint8_t op[256];
+    const char* name[256];
 };
 
 constexpr Row describe(unsigned opcode, const char* name) {
@@ -81,12 +87,17 @@ constexpr Row describe(unsigned opcode, const char* name) {
 
 constexpr Table make_table() {
     Table table{};
-#define NSSR_PRIMITIVE(name, opcode, arity) table.row[opcode] = describe(opcode, #name);
+    const auto set = [&](unsigned code, Row row) {
+        table.role[code] = row.role;
+        table.op[code] = row.op;
+        table.name[code] = row.name;
+    };
+#define NSSR_PRIMITIVE(name, opcode, arity) set(opcode, describe(opcode, #name));
 #include "nssr/opcodes.def"
-    table.row[LIMIT_TOKEN_VARIABLE] = {Role::Variable, 0, "a column"};
-    table.row[LIMIT_TOKEN_FLOAT] = {Role::Float, 0, "a constant"};
-    table.row[LIMIT_TOKEN_INT] = {Role::Integer, 0, "an integer"};
-    table.row[LIMIT_TOKEN_CALL] = {Role::NotForFloats, 0, "a call"};
+    set(LIMIT_TOKEN_VARIABLE, {Role::Variable, 0, "a column"});
+    set(LIMIT_TOKEN_FLOAT, {Role::Float, 0, "a constant"});
+    set(LIMIT_TOKEN_INT, {Role::Integer, 0, "an integer"});
+    set(LIMIT_TOKEN_CALL, {Role::NotForFloats, 0, "a call"});
     return table;
 }
 constexpr Table kTable = make_table();
@@ -144,7 +155,7 @@ Cut make_cut(const Chains& chains, Precision precision, std::size_t n_rows, std:
     std::size_t tile = most;
     if (vectors <= most + most / 4) {  // one tile, in blocks of the same width with as little left over as can be
         const std::size_t blocks = (vectors + kMaxWidth - 1) / kMaxWidth;
-        cut.width = static_cast<unsigned>((vectors + blocks - 1) / blocks);
+        cut.width = std::max(kMinWidth, static_cast<unsigned>((vectors + blocks - 1) / blocks));
         tile = cut.width * blocks;
     } else {
         cut.width = kMaxWidth;
@@ -158,13 +169,13 @@ Cut make_cut(const Chains& chains, Precision precision, std::size_t n_rows, std:
 
 Group::Group(const Chains& chains, const Cut& cut, std::size_t n_columns)
     : chains_(chains),
-      links_((cut.precision == Precision::f64 ? chains.f64 : chains.f32)[cut.width - 1]),
+      links_((cut.precision == Precision::f64 ? chains.f64 : chains.f32)[cut.width - kMinWidth]),
       cut_(cut),
       n_columns_(n_columns),
       max_derived_(std::min(kMaxDerived, kDerivedBytes / cut.slot_stride)),
       column_marks_(n_columns),
-      derived_(kDerivedTable),
-      stack_(new Value[kMaxDepth]) {
+      derived_(kDerivedCodes * kDerivedSlots),
+      stack_(new Value[kMaxDepth + 1]) {
     spilled_ = aligned_bytes(kMaxDepth * cut.block_bytes);
     scratch_ = aligned_bytes(kMaxWidth * cut.vector_bytes);
     make_room(256);
@@ -190,6 +201,7 @@ void Group::make_room(std::size_t n_tokens) {  // of an empty group
     slot_capacity_ = std::max<std::size_t>(64, std::min(n_tokens, n_columns_)) + max_derived_;
     steps_.reset(new Step[step_capacity_]);
     constants_ = aligned_bytes(constant_capacity_ * cut_.block_bytes);
+    constant_values_.resize(constant_capacity_);
     tile_ = aligned_bytes(slot_capacity_ * cut_.slot_stride);
 }
 
@@ -217,28 +229,123 @@ std::size_t Group::lower(const Postfix& formulas, std::size_t first, std::size_t
     return i;
 }
 
+// Values wait on a stack, in memory (a column of the tile, a constant, a spilled value) or, one of them at most, in the
+// registers: `running`. Everything that is needed for each token is held in local variables.
 void Group::program(const Postfix& formulas, std::size_t index, const std::vector<Link>& ends) {
-    top_ = 0;
-    running_ = -1;
-    for (std::size_t t = 0; t < formulas.n_tokens; ++t) {
-        const std::int32_t token = once(&formulas.tokens[t]);
-        const Row row = static_cast<std::uint32_t>(token) < 256 ? kTable.row[token] : Row{};
-        const auto need = [&](std::size_t n) {
-            if (top_ < n) throw FormulaError(index, t, std::string(row.name) + " lacks operands");
-        };
-        const auto push = [&](double x) {
-            if (top_ == kMaxDepth)
-                throw FormulaError(index, t, "more than " + std::to_string(kMaxDepth) + " values wait for an operation");
-            stack_[top_++] = Value{nullptr, x, static_cast<std::uint32_t>(n_steps_), 0, Kind::Constant};
-        };
-        switch (row.role) {
+    Step* const steps = steps_.get();
+    Step* out = steps + n_steps_;
+    Value* const none = stack_.get();  // stands for "nothing is running"
+    Value* const bottom = none + 1;
+    Value* const limit = bottom + kMaxDepth;
+    Value *top = bottom, *running = none;
+    none->flags = 0;
+    const std::size_t first_constant = n_constants_;
+    std::size_t t = 0;
+    std::int32_t token = 0;
+
+    const auto position = [&]() NSSR_INLINED { return static_cast<std::uint32_t>(out - steps); };
+    const auto need = [&](std::ptrdiff_t n) NSSR_INLINED {
+        if (__builtin_expect(top - bottom < n, 0)) throw FormulaError(index, t, std::string(kTable.name[token]) + " lacks operands");
+    };
+    const auto set_constant = [&](Value& v, double x, std::size_t k) NSSR_INLINED {
+        constant_values_[k] = x;
+        n_constants_ = k + 1;
+        v = Value{constants_.get() + k * cut_.block_bytes, position(), static_cast<std::uint32_t>(k), 0,
+                  static_cast<std::uint8_t>(kConstant | (x != x ? kNaN : 0))};
+    };
+    const auto room = [&]() NSSR_INLINED {
+        if (__builtin_expect(top == limit, 0))
+            throw FormulaError(index, t, "more than " + std::to_string(kMaxDepth) + " values wait for an operation");
+    };
+    const auto push = [&](double x) NSSR_INLINED {
+        room();
+        set_constant(*top++, x, n_constants_);
+    };
+    const auto run = [&](Value* place, std::uint32_t start) NSSR_INLINED {
+        *place = Value{nullptr, start, 0, 0, kRunning};
+        running = place;
+        top = place + 1;
+    };
+    // Frees the registers for a value that begins with operands in memory.
+    const auto spill = [&]() NSSR_INLINED {
+        if (running == none) return;
+        char* at = spilled_.get() + static_cast<std::size_t>(running - bottom) * cut_.block_bytes;
+        *out++ = Step{links_.spill, at, nullptr, 0, 0};
+        running->at = at;
+        running->flags = 0;
+        running = none;
+    };
+    // `place` becomes NaN whatever else it was made of: that code goes. A spill at its very beginning saved a value
+    // of those below, and stays.
+    const auto become_nan = [&](Value* place) {
+        Step* start = steps + place->start;
+        if (start < out) out = start + (start->link == links_.spill);
+        if (running >= place) running = none;
+        top = place + 1;
+        set_constant(*place, __builtin_nan(""), n_constants_);
+    };
+    const auto binary = [&](unsigned op, const Value& a, const Value& b) NSSR_INLINED {
+        Value* place = top - 2;
+        const std::uint8_t both = a.flags & b.flags, either = a.flags | b.flags;
+        if (__builtin_expect((both & kConstant) != 0, 0)) {
+            const double x = constant_values_[a.slot], y = constant_values_[b.slot];
+            const double value = cut_.precision == Precision::f64
+                                     ? fold<double>(op, x, y)
+                                     : fold<float>(op, static_cast<float>(x), static_cast<float>(y));
+            set_constant(*place, value, std::min(a.slot, b.slot));
+            --top;
+        } else if (__builtin_expect((either & kNaN) != 0, 0) && spreads_nan(op)) {
+            become_nan(place);
+        } else {
+            const bool a_runs = a.flags & kRunning;
+            const std::uint32_t start = place->start;
+            if (!(either & kRunning)) spill();
+            const Value& other = a_runs ? b : a;
+            const Form form = a_runs ? kAccMem : b.flags & kRunning ? kMemAcc : kMemMem;
+            *out++ = Step{links_.binary[op][form], other.at, b.at, other.row, b.row};
+            run(place, start);
+        }
+    };
+    // A function of a column of the tile is computed once per tile for all programs of the group, while there is room.
+    const auto derive = [&](unsigned code, Value& a, Link link, const char* function) NSSR_INLINED {
+        if (!(a.flags & kTile) || a.slot >= kDerivedSlots) return false;
+        Mark& mark = derived_[code * kDerivedSlots + a.slot];
+        if (mark.generation != generation_) {
+            if (n_derived_ == max_derived_) return false;
+            ++n_derived_;
+            mark = Mark{generation_, static_cast<std::uint32_t>(slots_.size())};
+            slots_.push_back(Slot{-1, static_cast<std::uint32_t>(slot_steps_.size())});
+            if (function) slot_steps_.push_back(Step{links_.load, a.at, nullptr, ~0u, 0});
+            slot_steps_.push_back(Step{link, function ? nullptr : a.at, function, function ? 0u : ~0u, 0});
+            slot_steps_.push_back(Step{links_.write_stop, nullptr, nullptr, 0, 0});
+        }
+        a.at = slot(mark.slot);
+        a.slot = mark.slot;
+        return true;
+    };
+    const auto function_address = [&](unsigned f) {
+        return cut_.precision == Precision::f64 ? reinterpret_cast<const char*>(chains_.functions->f64[f])
+                                                : reinterpret_cast<const char*>(chains_.functions->f32[f]);
+    };
+
+    const auto unknown = [&] { throw FormulaError(index, t, "there is no operation " + std::to_string(token)); };
+
+    for (; t < formulas.n_tokens; ++t) {
+        token = once(&formulas.tokens[t]);
+        if (__builtin_expect(static_cast<std::uint32_t>(token) > 255, 0)) unknown();
+        switch (kTable.role[token]) {
             case Role::Variable: {
-                const std::int32_t c = once(&formulas.operands[t]);
-                if (static_cast<std::uint32_t>(c) >= n_columns_)
-                    throw FormulaError(index, t, "it names column " + std::to_string(c) + ", there are " +
-                                                     std::to_string(n_columns_));
-                push(0);
-                stack_[top_ - 1] = column(static_cast<std::uint32_t>(c));
+                const auto c = static_cast<std::uint32_t>(once(&formulas.operands[t]));
+                if (__builtin_expect(c >= n_columns_, 0))
+                    throw FormulaError(index, t, "it names column " + std::to_string(static_cast<std::int32_t>(c)) +
+                                                     ", there are " + std::to_string(n_columns_));
+                room();
+                Mark& mark = column_marks_[c];
+                if (__builtin_expect(mark.generation != generation_, 0)) {
+                    mark = Mark{generation_, static_cast<std::uint32_t>(slots_.size())};
+                    slots_.push_back(Slot{static_cast<std::int64_t>(c), 0});
+                }
+                *top++ = Value{slot(mark.slot), position(), mark.slot, ~0u, kTile};
                 break;
             }
             case Role::Float: {
@@ -251,144 +358,109 @@ void Group::program(const Postfix& formulas, std::size_t index, const std::vecto
             }
             case Role::Integer: push(rounded(once(&formulas.operands[t]))); break;
             case Role::Pi: push(rounded(3.141592653589793)); break;
-            case Role::Unary: need(1); unary(row.op); break;
-            case Role::Function: need(1); function(row.op); break;
-            case Role::Binary: need(2); binary(row.op); break;
-            case Role::Swapped:
-                // Whichever value is running, it stays so: only the places of the operands change.
-                need(2);
-                if (running_ >= static_cast<std::ptrdiff_t>(top_) - 2)
-                    running_ = running_ == static_cast<std::ptrdiff_t>(top_) - 1 ? running_ - 1 : running_ + 1;
-                std::swap(stack_[top_ - 1], stack_[top_ - 2]);
-                std::swap(stack_[top_ - 1].start, stack_[top_ - 2].start);
-                binary(row.op);
-                break;
-            case Role::Power: need(2); power(); break;
-            case Role::Increment: need(1); push(1); binary(kAdd); break;
-            case Role::Decrement: need(1); push(1); binary(kSubtract); break;
-            case Role::Inverse:
+            case Role::Binary: need(2); binary(kTable.op[token], top[-2], top[-1]); break;
+            case Role::Swapped: need(2); binary(kTable.op[token], top[-1], top[-2]); break;
+            case Role::Increment: need(1); push(1); binary(kAdd, top[-2], top[-1]); break;
+            case Role::Decrement: need(1); push(1); binary(kSubtract, top[-2], top[-1]); break;
+            case Role::Inverse: need(1); push(1); binary(kDivide, top[-1], top[-2]); break;
+            case Role::Unary: {
                 need(1);
-                push(1);
-                if (running_ == static_cast<std::ptrdiff_t>(top_) - 2) running_ += 1;
-                std::swap(stack_[top_ - 1], stack_[top_ - 2]);
-                std::swap(stack_[top_ - 1].start, stack_[top_ - 2].start);
-                binary(kDivide);
-                break;
-            case Role::Choice: need(3); choose(); break;
-            case Role::Same: need(1); break;
-            case Role::Zero: {
-                need(1);
-                const std::uint32_t start = stack_[top_ - 1].start;
-                --top_;
-                forget(start);
-                push(0);
+                Value& a = top[-1];
+                if (a.flags & kConstant) {
+                    const double x = constant_values_[a.slot];
+                    set_constant(a, cut_.precision == Precision::f64 ? fold<double>(kTable.op[token], x) : fold<float>(kTable.op[token], static_cast<float>(x)), a.slot);
+                } else if (a.flags & kRunning) {
+                    *out++ = Step{links_.unary[kTable.op[token]][0], nullptr, nullptr, 0, 0};
+                } else if (!derive(kTable.op[token], a, links_.unary[kTable.op[token]][1], nullptr)) {
+                    const std::uint32_t start = a.start;
+                    spill();
+                    *out++ = Step{links_.unary[kTable.op[token]][1], a.at, nullptr, a.row, 0};
+                    run(top - 1, start);
+                }
                 break;
             }
+            case Role::Function: {
+                need(1);
+                Value& a = top[-1];
+                if (a.flags & kConstant) {
+                    set_constant(a, apply(kTable.op[token], constant_values_[a.slot], 0), a.slot);
+                    break;
+                }
+                if (!(a.flags & kRunning)) {
+                    if (derive(kUnaries + kTable.op[token], a, links_.call, function_address(kTable.op[token]))) break;
+                    const std::uint32_t start = a.start;
+                    spill();
+                    *out++ = Step{links_.load, a.at, nullptr, a.row, 0};
+                    run(top - 1, start);
+                }
+                *out++ = Step{links_.call, nullptr, function_address(kTable.op[token]), 0, 0};
+                break;
+            }
+            case Role::Power: {
+                need(2);
+                Value &a = top[-2], &b = top[-1];
+                const std::uint32_t start = a.start;
+                if (a.flags & b.flags & kConstant) {
+                    set_constant(a, apply(kTable.op[token], constant_values_[a.slot], constant_values_[b.slot]), a.slot);
+                    --top;
+                    break;
+                }
+                if (b.flags & kRunning) {
+                    *out++ = Step{links_.call_mem_acc, a.at, function_address(kTable.op[token]), a.row, 0};
+                } else {
+                    if (!(a.flags & kRunning)) {
+                        spill();
+                        *out++ = Step{links_.load, a.at, nullptr, a.row, 0};
+                    }
+                    *out++ = Step{links_.call_acc_mem, b.at, function_address(kTable.op[token]), b.row, 0};
+                }
+                run(top - 2, start);
+                break;
+            }
+            case Role::Choice: {
+                need(3);
+                const Value &a = top[-3], &b = top[-2], &c = top[-1];
+                const std::uint32_t start = a.start;
+                if (!(c.flags & kRunning)) {
+                    spill();
+                    *out++ = Step{links_.load, c.at, nullptr, c.row, 0};
+                }
+                *out++ = Step{links_.choose, a.at, b.at, a.row, b.row};
+                run(top - 3, start);
+                break;
+            }
+            case Role::Same: need(1); break;
+            case Role::Zero:  // its operand's code stays: who writes NULL does not ask for speed
+                need(1);
+                --top;
+                if (running == top) running = none;
+                push(0);
+                break;
             case Role::NotForFloats:
-                throw FormulaError(index, t, std::string(row.name) + " has no meaning among floats: formulas hold no bits, loops or calls");
-            case Role::Unknown: throw FormulaError(index, t, "there is no operation " + std::to_string(token));
+                throw FormulaError(index, t, std::string(kTable.name[token]) + " has no meaning among floats: formulas hold no bits, loops or calls");
+            case Role::Unknown: unknown();
         }
     }
-    if (top_ != 1) throw FormulaError(index, formulas.n_tokens - 1, "it leaves " + std::to_string(top_) + " values, not one");
-    if (stack_[0].kind != Kind::Running) emit(links_.load, stack_[0]);
-    for (const Link end : ends) emit(end);
+    if (top - bottom != 1)
+        throw FormulaError(index, formulas.n_tokens - 1, "it leaves " + std::to_string(top - bottom) + " values, not one");
+    if (running == none) *out++ = Step{links_.load, bottom->at, nullptr, bottom->row, 0};
+    for (const Link end : ends) *out++ = Step{end, nullptr, nullptr, 0, 0};
+    n_steps_ = static_cast<std::size_t>(out - steps);
+    fill_constants(first_constant);
 }
 
-// ---- steps ------------------------------------------------------------------------------------------------------------
-
-const char* Group::address(const Value& value) {
-    if (value.kind != Kind::Constant) return value.at;
-    char* at = constants_.get() + n_constants_++ * cut_.block_bytes;
-    if (cut_.precision == Precision::f64) {
-        double* to = reinterpret_cast<double*>(at);
-        for (std::size_t i = 0; i < cut_.block_bytes / 8; ++i) to[i] = value.constant;
-    } else {
-        float* to = reinterpret_cast<float*>(at);
-        const float x = static_cast<float>(value.constant);
-        for (std::size_t i = 0; i < cut_.block_bytes / 4; ++i) to[i] = x;
+void Group::fill_constants(std::size_t first) {
+    for (std::size_t k = first; k < n_constants_; ++k) {
+        char* at = constants_.get() + k * cut_.block_bytes;
+        if (cut_.precision == Precision::f64) {
+            std::fill_n(reinterpret_cast<double*>(at), cut_.block_bytes / 8, constant_values_[k]);
+        } else {
+            std::fill_n(reinterpret_cast<float*>(at), cut_.block_bytes / 4, static_cast<float>(constant_values_[k]));
+        }
     }
-    return at;
 }
 
-void Group::emit(Link link, const Value& a) {
-    steps_[n_steps_++] = Step{link, address(a), nullptr, a.kind == Kind::Memory ? ~0u : 0u, 0};
-}
-void Group::emit(Link link, const Value& a, const Value& b) {
-    const char* at = address(a);
-    steps_[n_steps_++] = Step{link, at, address(b), a.kind == Kind::Memory ? ~0u : 0u, b.kind == Kind::Memory ? ~0u : 0u};
-}
-
-// Frees the registers for a value that begins with operands in memory.
-void Group::spill() {
-    if (running_ < 0) return;
-    Value& value = stack_[running_];
-    value.kind = Kind::Spilled;
-    value.at = spilled_.get() + static_cast<std::size_t>(running_) * cut_.block_bytes;
-    emit(links_.spill, value);
-    running_ = -1;
-}
-
-void Group::running(std::size_t place, std::uint32_t start) {
-    stack_[place] = Value{nullptr, 0, start, 0, Kind::Running};
-    running_ = static_cast<std::ptrdiff_t>(place);
-    top_ = place + 1;
-}
-
-// Drops the code from `start` on: nobody needs the value it computes. A spill at its very beginning saved a value of
-// those below, and stays.
-void Group::forget(std::uint32_t start) {
-    if (start < n_steps_) n_steps_ = start + (steps_[start].link == links_.spill);
-    if (running_ >= static_cast<std::ptrdiff_t>(top_)) running_ = -1;
-}
-
-Group::Value Group::column(std::uint32_t c) {
-    Mark& mark = column_marks_[c];
-    if (mark.generation != generation_) {
-        mark = Mark{generation_, static_cast<std::uint32_t>(slots_.size())};
-        slots_.push_back(Slot{static_cast<std::int64_t>(c), 0, 0});
-    }
-    return Value{slot(mark.slot), 0, static_cast<std::uint32_t>(n_steps_), mark.slot, Kind::Memory};
-}
-
-// An operation on columns of the tile is computed once per tile for all programs of the group, while there is room.
-bool Group::derive(unsigned code, const Value* a, const Value* b, const Step* steps, std::size_t n_steps, Value& out) {
-    const std::uint8_t depth = std::max(slots_[a->slot].depth, b ? slots_[b->slot].depth : std::uint8_t{0});
-    if (depth >= kMaxDerivedDepth) return false;
-    const std::uint64_t key = (std::uint64_t{code} << 48 | std::uint64_t{a->slot} << 24 | (b ? b->slot : 0xFFFFFF)) + 1;
-    std::size_t at = (key * 0x9E3779B97F4A7C15u) >> 54;
-    for (; derived_[at].mark.generation == generation_; at = (at + 1) % kDerivedTable)
-        if (derived_[at].key == key) break;
-    Derived& found = derived_[at];
-    if (found.mark.generation != generation_) {
-        if (n_derived_ == max_derived_) return false;
-        ++n_derived_;
-        found = Derived{key, Mark{generation_, static_cast<std::uint32_t>(slots_.size())}};
-        slots_.push_back(Slot{-1, static_cast<std::uint32_t>(slot_steps_.size()), static_cast<std::uint8_t>(depth + 1)});
-        slot_steps_.insert(slot_steps_.end(), steps, steps + n_steps);
-        slot_steps_.push_back(Step{links_.write_stop, nullptr, nullptr, 0, 0});
-    }
-    out = Value{slot(found.mark.slot), 0, a->start, found.mark.slot, Kind::Memory};
-    return true;
-}
-
-// ---- operations on the top of the stack -----------------------------------------------------------------------------
-
-void Group::unary(unsigned op) {
-    Value& a = stack_[top_ - 1];
-    if (a.kind == Kind::Constant) {
-        a.constant = cut_.precision == Precision::f64 ? fold<double>(op, a.constant) : fold<float>(op, static_cast<float>(a.constant));
-        return;
-    }
-    if (a.kind == Kind::Running) return emit(links_.unary[op][0]);
-    if (a.kind == Kind::Memory) {
-        const Step step{links_.unary[op][1], a.at, nullptr, ~0u, 0};
-        if (derive(op, &a, nullptr, &step, 1, a)) return;
-    }
-    spill();
-    emit(links_.unary[op][1], a);
-    running(top_ - 1, a.start);
-}
-
+// A function of one number, by the kernel that computes it for rows: the same bits.
 double Group::apply(unsigned f, double a, double b) const {
     if (cut_.precision == Precision::f64) {
         double y;
@@ -399,97 +471,6 @@ double Group::apply(unsigned f, double a, double b) const {
     float y;
     chains_.functions->f32[f](&x, &z, &y, 1);
     return y;
-}
-
-void Group::function(unsigned f) {
-    Value& a = stack_[top_ - 1];
-    if (a.kind == Kind::Constant) {
-        a.constant = apply(f, a.constant, 0);
-        return;
-    }
-    const char* loop = cut_.precision == Precision::f64 ? reinterpret_cast<const char*>(chains_.functions->f64[f])
-                                                        : reinterpret_cast<const char*>(chains_.functions->f32[f]);
-    const Step call{links_.call, nullptr, loop, 0, 0};
-    if (a.kind != Kind::Running) {
-        if (a.kind == Kind::Memory) {
-            const Step steps[] = {{links_.load, a.at, nullptr, ~0u, 0}, call};
-            if (derive(32 + f, &a, nullptr, steps, 2, a)) return;
-        }
-        spill();
-        emit(links_.load, a);
-        running(top_ - 1, a.start);
-    }
-    steps_[n_steps_++] = call;
-}
-
-void Group::binary(unsigned op) {
-    Value &a = stack_[top_ - 2], &b = stack_[top_ - 1];
-    const std::uint32_t start = a.start;
-    if (a.kind == Kind::Constant && b.kind == Kind::Constant) {
-        a.constant = cut_.precision == Precision::f64
-                         ? fold<double>(op, a.constant, b.constant)
-                         : fold<float>(op, static_cast<float>(a.constant), static_cast<float>(b.constant));
-        --top_;
-        return;
-    }
-    if (spreads_nan(op) && ((a.kind == Kind::Constant && a.constant != a.constant) ||
-                            (b.kind == Kind::Constant && b.constant != b.constant))) {
-        top_ -= 2;
-        forget(start);
-        stack_[top_++] = Value{nullptr, __builtin_nan(""), start, 0, Kind::Constant};
-        stack_[top_ - 1].start = static_cast<std::uint32_t>(n_steps_);
-        return;
-    }
-    if (a.kind == Kind::Running) {
-        emit(links_.binary[op][kAccMem], b);
-    } else if (b.kind == Kind::Running) {
-        emit(links_.binary[op][kMemAcc], a);
-    } else {
-        if (a.kind == Kind::Memory && b.kind == Kind::Memory) {
-            const Step step{links_.binary[op][kMemMem], a.at, b.at, ~0u, ~0u};
-            if (derive(64 + op, &a, &b, &step, 1, a)) {
-                --top_;
-                return;
-            }
-        }
-        spill();
-        emit(links_.binary[op][kMemMem], a, b);
-    }
-    running(top_ - 2, start);
-}
-
-void Group::power() {
-    Value &a = stack_[top_ - 2], &b = stack_[top_ - 1];
-    const std::uint32_t start = a.start;
-    if (a.kind == Kind::Constant && b.kind == Kind::Constant) {
-        a.constant = apply(vecmath::kPow, a.constant, b.constant);
-        --top_;
-        return;
-    }
-    const char* loop = cut_.precision == Precision::f64 ? reinterpret_cast<const char*>(chains_.functions->f64[vecmath::kPow])
-                                                        : reinterpret_cast<const char*>(chains_.functions->f32[vecmath::kPow]);
-    if (b.kind == Kind::Running) {
-        emit(links_.call_mem_acc, a);
-    } else {
-        if (a.kind != Kind::Running) {
-            spill();
-            emit(links_.load, a);
-        }
-        emit(links_.call_acc_mem, b);
-    }
-    steps_[n_steps_ - 1].b = loop;
-    running(top_ - 2, start);
-}
-
-void Group::choose() {
-    Value &a = stack_[top_ - 3], &b = stack_[top_ - 2], &c = stack_[top_ - 1];
-    const std::uint32_t start = a.start;
-    if (c.kind != Kind::Running) {
-        spill();
-        emit(links_.load, c);
-    }
-    emit(links_.choose, a, b);
-    running(top_ - 3, start);
 }
 
 }  // namespace nssr

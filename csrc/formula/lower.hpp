@@ -34,7 +34,6 @@ using AlignedBytes = std::unique_ptr<char[], AlignedFree>;
 struct Slot {
     std::int64_t column;  // -1: computed
     std::uint32_t steps;  // index of the first one
-    std::uint8_t depth;   // 0: of the data
 };
 
 // A group of programs, lowered into memory that is used again for the next group.
@@ -60,13 +59,13 @@ public:
     char* scratch() { return scratch_.get(); }
 
 private:
-    enum class Kind : std::uint8_t { Memory, Constant, Spilled, Running };
+    enum Flags : std::uint8_t { kRunning = 1, kConstant = 2, kNaN = 4, kTile = 8 };
     struct Value {
-        const char* at;       // Memory, Spilled
-        double constant;
+        const char* at;      // in memory, unless it is running
         std::uint32_t start;  // where the code of this value begins
-        std::uint32_t slot;   // Memory
-        Kind kind;
+        std::uint32_t slot;   // of a column of the tile; of a constant, its number
+        std::uint32_t row;    // as Step::a_row
+        std::uint8_t flags;
     };
 
     void begin();
@@ -74,20 +73,7 @@ private:
     void make_room(std::size_t n_tokens);
     void program(const Postfix& formulas, std::size_t index, const std::vector<chain::Link>& ends);
 
-    void emit(chain::Link link) { steps_[n_steps_++] = chain::Step{link, nullptr, nullptr, 0, 0}; }
-    void emit(chain::Link link, const Value& a);
-    void emit(chain::Link link, const Value& a, const Value& b);
-    void spill();
-    void running(std::size_t place, std::uint32_t start);
-    const char* address(const Value& value);
-    Value column(std::uint32_t c);
-    bool derive(unsigned code, const Value* a, const Value* b, const chain::Step* steps, std::size_t n_steps, Value& out);
-    void forget(std::uint32_t start);
-    void unary(unsigned op);
-    void function(unsigned f);
-    void binary(unsigned op);
-    void power();
-    void choose();
+    void fill_constants(std::size_t first);
     double rounded(double x) const { return cut_.precision == Precision::f32 ? static_cast<double>(static_cast<float>(x)) : x; }
     double apply(unsigned f, double a, double b) const;
 
@@ -102,6 +88,7 @@ private:
     std::vector<std::uint32_t> starts_;
 
     AlignedBytes constants_, tile_, spilled_, scratch_;
+    std::vector<double> constant_values_;
     std::size_t n_constants_ = 0, constant_capacity_ = 0, slot_capacity_ = 0;
 
     std::vector<Slot> slots_;
@@ -112,16 +99,8 @@ private:
         std::uint32_t generation = 0, slot = 0;
     };
     std::vector<Mark> column_marks_;
-    struct Derived {
-        std::uint64_t key = 0;
-        Mark mark;
-    };
-    std::vector<Derived> derived_;  // open addressing
-
+    std::vector<Mark> derived_;  // [code of the function][slot of its operand]
     std::unique_ptr<Value[]> stack_;
-    std::size_t top_ = 0;
-    std::ptrdiff_t running_ = -1;  // which value of the stack is in the registers
-    std::uint32_t program_start_ = 0;
 };
 
 }  // namespace nssr

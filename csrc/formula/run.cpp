@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "control.hpp"
+#include "few_rows.hpp"
 #include "lower.hpp"
 #include "nssr/kernels.hpp"
 #include "pool.hpp"
@@ -140,6 +141,7 @@ struct Plan {
     const Chains& chains;
     Cut cut;
     std::size_t unit;  // programs
+    bool few_rows;     // to be run directly
 };
 
 Plan plan(const Postfix& formulas, const Columns& data, const RunOptions& options) {
@@ -149,7 +151,8 @@ Plan plan(const Postfix& formulas, const Columns& data, const RunOptions& option
     // Enough units to keep every thread busy to the end; one thread takes them as large as they may be.
     const std::size_t share = formulas.n_programs / (8 * options.n_threads) + 1;
     const std::size_t unit = options.n_threads == 1 ? kUnitPrograms : std::max<std::size_t>(16, std::min(kUnitPrograms, share));
-    return Plan{chains, make_cut(chains, data.precision(), data.n_rows(), data.n_columns()), unit};
+    return Plan{chains, make_cut(chains, data.precision(), data.n_rows(), data.n_columns()), unit,
+                FewRows::vectors(chains, data, data.n_rows()) <= direct::kMaxVectors};
 }
 
 // Lowers programs [begin, end) group by group and calls visit(runner, group, index of its first program).
@@ -177,8 +180,25 @@ void naming_the_first(const Postfix& formulas, const Columns& data, const Run& r
     }
 }
 
+// Calls visit(rows, program, its result) for each program.
+template <class Visit, class Prepare>
+void run_few_rows(const Plan& plan, const Postfix& formulas, const Columns& data, const RunOptions& options,
+                  const Prepare& prepare, const Visit& visit) {
+    naming_the_first(formulas, data, [&] {
+        run_units((formulas.n_programs + plan.unit - 1) / plan.unit, options, [&](std::size_t unit, Control& control) {
+            const std::size_t begin = unit * plan.unit, end = std::min(begin + plan.unit, formulas.n_programs);
+            FewRows rows(plan.chains, data, data.n_rows());
+            prepare(rows);
+            for (std::size_t i = begin; i < end; ++i) {
+                visit(rows, i, rows.run(formulas, i));
+                control.tick(32 * data.n_rows());
+            }
+        });
+    });
+}
+
 const Links& links_of(const Plan& plan) {
-    return (plan.cut.precision == Precision::f64 ? plan.chains.f64 : plan.chains.f32)[plan.cut.width - 1];
+    return (plan.cut.precision == Precision::f64 ? plan.chains.f64 : plan.chains.f32)[plan.cut.width - kMinWidth];
 }
 
 double lanes_sum(const double* sums, std::size_t lanes) {
@@ -203,6 +223,9 @@ void predict(const Postfix& formulas, const Columns& data, void* out, std::ptrdi
     const std::size_t n_units = (formulas.n_programs + how.unit - 1) / how.unit;
     // Few programs with many rows: the rows are shared out, too.
     const std::size_t parts = options.n_threads == 1 ? 1 : std::min(n_tiles, (8 * options.n_threads) / std::max<std::size_t>(n_units, 1) + 1);
+    if (how.few_rows) return run_few_rows(how, formulas, data, options, [](FewRows&) {}, [=](FewRows& rows, std::size_t i, const char* value) {
+        rows.write(value, static_cast<char*>(out) + static_cast<std::ptrdiff_t>(i) * stride);
+    });
     naming_the_first(formulas, data, [&] {
         run_units(n_units * parts, options, [&](std::size_t index, Control& control) {
             const std::size_t begin = index / parts * how.unit, end = std::min(begin + how.unit, formulas.n_programs);
@@ -254,6 +277,21 @@ void score(const Postfix& formulas, const Columns& data, const Scores& scores, c
         if (scores.correlation) scores.correlation[i] = fine ? within : std::nan("");
         if (scores.affine_r2) scores.affine_r2[i] = fine ? (varies ? within * within : 0) : -kInf;
     };
+    std::vector<unsigned> wanted;
+    for (unsigned s = 0; s < kSums; ++s)
+        if (s == kSquares ? squares : s == kAbsolutes ? absolutes : moments) wanted.push_back(s);
+    if (how.few_rows)
+        return run_few_rows(how, formulas, data, options, [&](FewRows& rows) {
+            rows.sink().squares = squares;
+            rows.sink().absolutes = absolutes;
+            rows.sink().moments = moments;
+        }, [&](FewRows& rows, std::size_t i, const char* value) {
+            Totals total;
+            rows.sink().sums = total.sum;
+            rows.add(value);
+            for (const unsigned s : wanted) total.finite &= std::isfinite(total.sum[s]);
+            write(i, total);
+        });
     naming_the_first(formulas, data, [&] {
         run_units((formulas.n_programs + how.unit - 1) / how.unit, options, [&](std::size_t unit, Control& control) {
             const std::size_t begin = unit * how.unit, end = std::min(begin + how.unit, formulas.n_programs);
@@ -268,15 +306,14 @@ void score(const Postfix& formulas, const Columns& data, const Scores& scores, c
                     for (std::size_t i = 0; i < group.size(); ++i) {
                         Totals& total = totals[i];
                         if (!total.finite) continue;  // it stays so, whatever the other rows hold
-                        std::memset(sums, 0, kSums * how.cut.vector_bytes);
+                        for (const unsigned s : wanted) std::fill_n(sums + s * lanes, lanes, 0.0);
                         context.shift = total.shift;
                         context.choose_shift = row == 0;
                         runner.run(i, nullptr, true);
                         total.shift = context.shift;
-                        for (unsigned s = 0; s < kSums; ++s) {
-                            if (s == kSquares ? !squares : s == kAbsolutes ? !absolutes : !moments) continue;
+                        for (const unsigned s : wanted) {
                             total.sum[s] += lanes_sum(sums + s * lanes, lanes);
-                            if (!std::isfinite(total.sum[s])) total.finite = false;
+                            total.finite &= std::isfinite(total.sum[s]);
                         }
                     }
                 }
@@ -293,32 +330,31 @@ void validate(const Postfix& formulas, const Columns& data, const Tolerance& tol
     const Plan how = plan(formulas, data, options);
     const std::vector<Link> ends{links_of(how).compare_stop};
     const std::size_t n_rows = data.n_rows();
+    // A few vectors of rows decide most programs; only those that are left are lowered, each by itself.
+    const std::size_t first_rows = std::min(n_rows, how.few_rows ? n_rows : 4 * how.chains.vector_bytes / data.item());
     naming_the_first(formulas, data, [&] {
         run_units((formulas.n_programs + how.unit - 1) / how.unit, options, [&](std::size_t unit, Control& control) {
             const std::size_t begin = unit * how.unit, end = std::min(begin + how.unit, formulas.n_programs);
+            FewRows rows(how.chains, data, first_rows);
+            rows.sink().rel = tolerance.rel;
+            rows.sink().abs = tolerance.abs;
             std::vector<std::size_t> left;
-            for_each_group(how, formulas, data, ends, begin, end, control, [&](Runner& runner, Group& group, std::size_t first) {
-                Context& context = runner.context();
-                context.rel = tolerance.rel;
-                context.abs = tolerance.abs;
-                std::fill_n(passes + first, group.size(), std::uint8_t{0});
-                left.clear();
-                for (std::size_t i = 0; i < group.size(); ++i) left.push_back(i);
-                // One block decides most programs; then whole tiles for those that are left.
-                for (std::size_t row = 0; row < n_rows && !left.empty();) {
-                    const std::size_t most = row == 0 ? how.cut.block_rows() : how.cut.tile_rows();
-                    const std::size_t rows = std::min(most, n_rows - row);
-                    runner.place(row, rows);
-                    std::size_t kept = 0;
-                    for (const std::size_t i : left) {
-                        runner.run(i, nullptr, false);
-                        if (!context.missed) left[kept++] = i;
+            for (std::size_t i = begin; i < end; ++i) {
+                passes[i] = rows.close(rows.run(formulas, i));
+                if (passes[i] && first_rows < n_rows) left.push_back(i);
+                control.tick(32 * first_rows);
+            }
+            for (const std::size_t i : left)
+                for_each_group(how, formulas, data, ends, i, i + 1, control, [&](Runner& runner, Group&, std::size_t) {
+                    Context& context = runner.context();
+                    context.rel = tolerance.rel;
+                    context.abs = tolerance.abs;
+                    for (std::size_t row = 0; row < n_rows && passes[i]; row += how.cut.tile_rows()) {
+                        runner.place(row, std::min(how.cut.tile_rows(), n_rows - row));
+                        runner.run(0, nullptr, false);
+                        passes[i] = !context.missed;
                     }
-                    left.resize(kept);
-                    row += rows;
-                }
-                for (const std::size_t i : left) passes[first + i] = 1;
-            });
+                });
         });
     });
 }

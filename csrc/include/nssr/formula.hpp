@@ -41,6 +41,7 @@ public:
     bool has_weight() const { return weight_ != nullptr; }
 
     const char* column(std::size_t c) const { return columns_ + c * stride_; }
+    std::size_t column_stride() const { return stride_; }  // bytes
     const char* target() const { return target_; }
     const char* centred() const { return centred_; }  // the target less its weighted mean
     const char* weight() const { return weight_; }    // padded with zeros

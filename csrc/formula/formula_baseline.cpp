@@ -6,9 +6,13 @@
 #endif
 
 #include "chain.hpp"
+#include "nssr/bytecode.hpp"
 
 namespace nssr::chain {
 namespace {
+constexpr const vecmath::Table& kFunctions = vecmath::baseline_table;
+#include "lanes.inl"
+#include "direct.inl"
 #include "chain.inl"
 }  // namespace
 
@@ -19,7 +23,7 @@ namespace {
 #endif
 
 const Chains& baseline_chains() {
-    static const Chains chains = make_chains(NSSR_TARGET_NAME, &vecmath::baseline_table);
+    static const Chains chains = make_chains(NSSR_TARGET_NAME);
     return chains;
 }
 

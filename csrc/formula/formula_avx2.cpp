@@ -6,14 +6,18 @@
 #endif
 
 #include "chain.hpp"
+#include "nssr/bytecode.hpp"
 
 namespace nssr::chain {
 namespace {
+constexpr const vecmath::Table& kFunctions = vecmath::avx2_table;
+#include "lanes.inl"
+#include "direct.inl"
 #include "chain.inl"
 }  // namespace
 
-const Chains& avx512_chains() {
-    static const Chains chains = make_chains("avx512", &vecmath::avx512_table);
+const Chains& avx2_chains() {
+    static const Chains chains = make_chains("avx2");
     return chains;
 }
 
