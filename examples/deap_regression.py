@@ -47,59 +47,44 @@ def primitive_set(n_columns: int) -> gp.PrimitiveSet:
     return pset
 
 
+OPCODE = {name: BY_NAME[ours].opcode for name, ours in {
+    "add": "ADD", "sub": "SUB", "mul": "MUL", "neg": "NEG", "cos": "COS", "sin": "SIN",
+}.items()}  # fmt: skip
+DIVIDE, SELECT = BY_NAME["FDIV"].opcode, BY_NAME["COND"].opcode
+ONE = TOKEN_FLOAT  # constant 0 of the batch
+
+
 def flatten(trees: Sequence[gp.PrimitiveTree]) -> engine.Formulas:
-    """DEAP's prefix trees as flat postfix arrays, all trees end to end."""
-    opcode = {"add": "ADD", "sub": "SUB", "mul": "MUL", "neg": "NEG", "cos": "COS", "sin": "SIN"}
-    token_of = {name: BY_NAME[ours].opcode for name, ours in opcode.items()}
-    select, quotient = BY_NAME["COND"].opcode, BY_NAME["FDIV"].opcode
-    tokens: list[int] = []
-    operands: list[int] = []
+    """DEAP's prefix trees as flat postfix arrays, all trees end to end.
+
+    A node is one int at first: the token below, the operand from bit 8 on.
+    """
+    everything: list[int] = []
     constants: list[float] = [1.0]  # what a protected division gives
     offsets = [0]
-    waiting: list[list[Any]] = []  # operations whose operands are not all there: name, how many are missing, where b begins
     for tree in trees:
-        for node in tree:
-            if node.arity:
-                waiting.append([node.name, node.arity, 0])
-                continue
-            if node.value.__class__ is str:  # an argument: "x3"
-                tokens.append(TOKEN_VARIABLE)
-                operands.append(int(node.value[1:]))
-            else:
-                tokens.append(TOKEN_FLOAT)
-                operands.append(len(constants))
-                constants.append(node.value)
-            while waiting:
-                operation = waiting[-1]
-                operation[1] -= 1
-                if operation[1]:
-                    operation[2] = len(tokens)
-                    break
-                waiting.pop()
-                name, _, second = operation
-                if name == "protected_division":  # a b -> b (a/b) 1 COND, with b a second time
-                    first = _start(tokens, second)
-                    b = tokens[second:], operands[second:]
-                    tokens[first:first], operands[first:first] = b
-                    tokens += (quotient, TOKEN_FLOAT, select)
-                    operands += (0, 0, 0)
+        values: list[list[int]] = []
+        for node in reversed(tree):  # operands are met before their operation, the first one last
+            if node.arity == 1:
+                values[-1].append(OPCODE[node.name])
+            elif node.arity == 2:
+                a = values.pop()
+                b = values[-1]
+                if node.name == "protected_division":  # where b is not 0, a / b, else 1
+                    values[-1] = b + a + b + [DIVIDE, ONE, SELECT]
                 else:
-                    tokens.append(token_of[name])
-                    operands.append(0)
-        offsets.append(len(tokens))
-    return engine.Formulas(tokens, operands, constants, offsets)
-
-
-_TAKES = {p.opcode: p.arity for p in BY_NAME.values()}
-
-
-def _start(tokens: list[int], end: int) -> int:
-    """Where the expression begins whose last token stands before ``end``."""
-    missing = 1
-    while missing:
-        end -= 1
-        missing += _TAKES.get(tokens[end], 0) - 1
-    return end
+                    a += b
+                    a.append(OPCODE[node.name])
+                    values[-1] = a
+            elif isinstance(node.value, str):  # an argument: "x3"
+                values.append([TOKEN_VARIABLE | int(node.value[1:]) << 8])
+            else:
+                values.append([TOKEN_FLOAT | len(constants) << 8])
+                constants.append(node.value)
+        everything += values[0]
+        offsets.append(len(everything))
+    nodes = np.array(everything, dtype=np.int64)
+    return engine.Formulas((nodes & 255).astype(np.int32), (nodes >> 8).astype(np.int32), constants, offsets)
 
 
 class Evaluator:

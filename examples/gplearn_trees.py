@@ -13,12 +13,12 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from gplearn._program import _Program
-from gplearn.functions import _Function, _function_map
+from gplearn.functions import _function_map
 from sklearn.utils import check_random_state
 
 from nssr import engine
@@ -43,58 +43,50 @@ EXPANSION: dict[str, str] = {
 }
 
 
-def _templates() -> tuple[dict[str, list[Any]], list[float]]:
-    """Per operation, what to append: 0 or 1 for an operand, else a list of tokens and one of operands."""
-    constants: list[float] = []
-    templates: dict[str, list[Any]] = {}
+CONSTANTS = [0.0, 1.0, 0.001]  # those of the expansions
+
+
+def _compiled() -> dict[str, Callable[..., list[int]]]:
+    """Per operation a function from its operands' code to its own. A node is one int: token below, operand from bit 8 on."""
+    functions = {}
     for name, text in EXPANSION.items():
-        parts: list[Any] = []
+        terms = []
         for word in text.split():
             if word in ("a", "b"):
-                parts.append("ab".index(word))
-                continue
-            if word in BY_NAME:
-                token, operand = BY_NAME[word].opcode, 0
+                terms.append(word)
             else:
-                token, operand = TOKEN_FLOAT, len(constants)
-                constants.append(float(word))
-            if not parts or isinstance(parts[-1], int):
-                parts.append(([], []))
-            parts[-1][0].append(token)
-            parts[-1][1].append(operand)
-        templates[name] = parts
-    return templates, constants
+                constant = word not in BY_NAME
+                terms.append(f"[{TOKEN_FLOAT | CONSTANTS.index(float(word)) << 8 if constant else BY_NAME[word].opcode}]")
+        arguments = "a, b" if "b" in terms else "a"
+        functions[name] = eval(f"lambda {arguments}: {' + '.join(terms).replace('] + [', ', ')}")
+    return functions
 
 
-TEMPLATES, FIRST_CONSTANTS = _templates()
+OPERATIONS = _compiled()
 
 
 def flatten(programs: Sequence[list[Any]]) -> engine.Formulas:
     """gplearn's prefix lists (functions, columns as int, constants as float) as flat postfix arrays."""
-    tokens: list[int] = []
-    operands: list[int] = []
-    constants = list(FIRST_CONSTANTS)
+    everything: list[int] = []
+    constants = list(CONSTANTS)
     offsets = [0]
     for program in programs:
-        values: list[tuple[list[int], list[int]]] = []  # finished expressions
+        values: list[list[int]] = []
         for node in reversed(program):  # operands are met before their operation, the first one last
-            if isinstance(node, _Function):
-                given = [values.pop() for _ in range(node.arity)]
-                whole: tuple[list[int], list[int]] = ([], [])
-                for part in TEMPLATES[node.name]:
-                    piece = given[part] if isinstance(part, int) else part
-                    whole[0].extend(piece[0])
-                    whole[1].extend(piece[1])
-                values.append(whole)
+            if isinstance(node, int):
+                values.append([TOKEN_VARIABLE | node << 8])
             elif isinstance(node, float):
-                values.append(([TOKEN_FLOAT], [len(constants)]))
+                values.append([TOKEN_FLOAT | len(constants) << 8])
                 constants.append(node)
+            elif node.arity == 1:
+                values[-1] = OPERATIONS[node.name](values[-1])
             else:
-                values.append(([TOKEN_VARIABLE], [node]))
-        tokens += values[0][0]
-        operands += values[0][1]
-        offsets.append(len(tokens))
-    return engine.Formulas(tokens, operands, constants, offsets)
+                a = values.pop()
+                values[-1] = OPERATIONS[node.name](a, values[-1])
+        everything += values[0]
+        offsets.append(len(everything))
+    nodes = np.array(everything, dtype=np.int64)
+    return engine.Formulas((nodes & 255).astype(np.int32), (nodes >> 8).astype(np.int32), constants, offsets)
 
 
 def random_programs(n: int, n_columns: int, seed: int) -> list[_Program]:
