@@ -96,10 +96,12 @@ def arguments(name: str, kind: type, count: int, rng: np.random.Generator) -> tu
         return np.concatenate([np.asarray(p).astype(kind) for p in parts]), None
 
 
-def worst(vm: ModuleType, name: str, a: Array, b: Array | None, wide: type) -> tuple[float, int]:
+def worst(
+    vm: ModuleType, name: str, a: Array, b: Array | None, wide: type, target: str | None = None
+) -> tuple[float, int]:
     with np.errstate(all="ignore"):
         given = [a.astype(wide)] if b is None else [a.astype(wide), b.astype(wide)]
-        error = ulps(vm.vecmath.apply(name, a, b), np.asarray(REFERENCE[name](*given)))
+        error = ulps(vm.vecmath.apply(name, a, b, target), np.asarray(REFERENCE[name](*given)))
     at = int(np.argmax(error))
     return float(error[at]), at
 

@@ -172,10 +172,10 @@ def turns(step: int, first: int, count: int) -> list[list[mpf]]:
     return rows
 
 
-def split_nearest(x: mpf, count: int) -> list[mpf]:
+def split_nearest(x: mpf, count: int, bits: int = 53) -> list[mpf]:
     parts = []
     for _ in range(count):
-        parts.append(rounded(x, 53))
+        parts.append(rounded(x, bits))
         x -= parts[-1]
     return parts
 
@@ -200,6 +200,8 @@ def main() -> None:
         below = {"f64": 22, "f32": 12}[kind]
         print(f"    // pi, in parts whose products with a multiple of 1/2 below 2^{below} are exact.")
         print("    " + array("kPi", kind, split(+PI, sizes)).replace("\n", "\n    "))
+        print("    // pi in full digits, for targets with fused multiply-add.")
+        print("    " + array("kPiWhole", kind, split_nearest(+PI, 3, bits)).replace("\n", "\n    "))
         print("    // ln(2): the first part times an exponent is exact.")
         print("    " + array("kLn2", kind, split(+LN2, {"f64": [40, 53], "f32": [14, 24]}[kind])).replace("\n", "\n    "))
         print("    // pi and pi/2: nearest, and what is missing.")

@@ -26,7 +26,7 @@ struct Targets {
             list[n++] = &avx512_kernels;
 #endif
 #ifdef NSSR_HAVE_AVX2
-        if (__builtin_cpu_supports("avx2")) list[n++] = &avx2_kernels;
+        if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) list[n++] = &avx2_kernels;
 #endif
         list[n++] = &baseline_kernels;
     }

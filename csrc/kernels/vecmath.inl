@@ -1,9 +1,10 @@
 // Vector maths without branches, on GCC's and Clang's vector extension.
 //
-// Included once by each target's file, inside its namespace; everything has internal linkage. Only operations that every
-// target rounds alike are used (+ - * / sqrt, comparisons, bits) and always in the order written here: no fused
-// multiply-add, no reassociation; rounding to nearest, subnormal numbers not flushed. Lanes do not see each other and a
-// last part vector is padded, so results have the same bits on all targets and in all places.
+// Included once by each target's file, inside its namespace; everything has internal linkage. Only operations that are
+// rounded alike everywhere are used (+ - * / sqrt, comparisons, bits), always in the order written here: no reassociation;
+// rounding to nearest, subnormal numbers not flushed. Products are fused with a sum only where `fused` says so, and only on
+// targets that have the instruction (all but x86's baseline): these give the same bits, the baseline may differ in the
+// last. Lanes do not see each other and a last part vector is padded, so results have the same bits in all places.
 //
 // Plain loops over scalars were tried first. GCC 12 threads jumps through chains of selects until it no longer vectorises
 // pow, asin and the long reduction of angles; vector types leave nothing to its mood.
@@ -83,6 +84,35 @@ NSSR_LANE void store(Element<V>* to, V v) {
 template <class M, class V>
 NSSR_LANE V select(M mask, V a, V b) {
     return mask ? a : b;
+}
+
+// a * b + c, rounded once where the target can.
+#if NSSR_VECTOR_BYTES == 64
+#define NSSR_FUSED 1
+NSSR_LANE F64 fused(F64 a, F64 b, F64 c) { return (F64)_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c); }
+NSSR_LANE F32 fused(F32 a, F32 b, F32 c) { return (F32)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c); }
+#elif defined(__FMA__)
+#define NSSR_FUSED 1
+NSSR_LANE F64 fused(F64 a, F64 b, F64 c) { return (F64)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c); }
+NSSR_LANE F32 fused(F32 a, F32 b, F32 c) { return (F32)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c); }
+#elif defined(__aarch64__)
+#define NSSR_FUSED 1
+template <class V>
+NSSR_LANE V fused(V a, V b, V c) {
+    for (std::size_t i = 0; i < sizeof(V) / sizeof(Element<V>); ++i)
+        c[i] = sizeof(Element<V>) == 8 ? __builtin_fma(a[i], b[i], c[i]) : __builtin_fmaf(a[i], b[i], c[i]);
+    return c;
+}
+#else
+#define NSSR_FUSED 0
+template <class V>
+NSSR_LANE V fused(V a, V b, V c) {
+    return a * b + c;
+}
+#endif
+template <class V>
+NSSR_LANE V fused(V a, Element<V> b, V c) {
+    return fused(a, all<V>(b), c);
 }
 
 template <class V>
@@ -183,7 +213,7 @@ NSSR_LANE V terms(const T (&c)[N], const V (&z)[4]) {
         return all<V>(c[First]);
     } else {
         constexpr int kLevel = Count > 8 ? 3 : Count > 4 ? 2 : Count > 2 ? 1 : 0, kHalf = 1 << kLevel;
-        return terms<First, kHalf>(c, z) + z[kLevel] * terms<First + kHalf, Count - kHalf>(c, z);
+        return fused(z[kLevel], terms<First + kHalf, Count - kHalf>(c, z), terms<First, kHalf>(c, z));
     }
 }
 template <int N, class T, class V>

@@ -12,7 +12,7 @@ NSSR_LANE V half_asin(V ax) {  // asin of |x|, or of sqrt((1 - |x|)/2) above kFo
     const V part = (T(1) - ax) * T(0.5);
     const V z = select(folded, part, ax * ax);
     const V s = select(folded, square_root(part), ax);
-    return s + (s * z) * polynomial(Constants<T>::kAsin, z);
+    return fused(s * z, polynomial(Constants<T>::kAsin, z), s);
 }
 
 template <class V>
@@ -48,6 +48,6 @@ NSSR_LANE V atan_lanes(V x) {
     const V t = top / bottom, z = t * t;
     const V head = select(high, all<V>(C::kHalfPiHead[0]), select(middle, all<V>(T(0.5) * C::kHalfPiHead[0]), zero));
     const V tail = select(high, all<V>(C::kHalfPiHead[1]), select(middle, all<V>(T(0.5) * C::kHalfPiHead[1]), zero));
-    const V y = head + ((t + (t * z) * polynomial(C::kAtan, z)) + tail);
+    const V y = head + (fused(t * z, polynomial(C::kAtan, z), t) + tail);
     return select(x == x, flip(y, sign_of(x)), not_a_number<V>());
 }

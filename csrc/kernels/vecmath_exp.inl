@@ -11,9 +11,9 @@ struct ExpParts {
 template <class V>
 NSSR_LANE ExpParts<V> exp_parts(V x) {
     typedef Constants<Element<V>> C;
-    const V rounding = x * C::kLog2e + kRound<V>, k = rounding - kRound<V>;
-    const V r = (x - k * C::kLn2[0]) - k * C::kLn2[1];
-    return {rounding, k, r + (r * r) * polynomial(C::kExp, r)};
+    const V rounding = fused(x, C::kLog2e, all<V>(kRound<V>)), k = rounding - kRound<V>;
+    const V r = fused(k, -C::kLn2[1], fused(k, -C::kLn2[0], x));
+    return {rounding, k, fused(r * r, polynomial(C::kExp, r), r)};
 }
 
 // 2^k m, rounded once, for m of about 1: half of k is added to the exponent, which is exact; over- and underflow come from

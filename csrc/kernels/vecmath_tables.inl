@@ -97,6 +97,11 @@ struct Constants<double> {
         0x1.10b4611800000p-29,
         0x1.313198a000000p-60,
         0x1.701b839a25205p-91};
+    // pi in full digits, for targets with fused multiply-add.
+    static constexpr double kPiWhole[] = {
+        0x1.921fb54442d18p+1,
+        0x1.1a62633145c07p-53,
+        -0x1.f1976b7ed8fbcp-109};
     // ln(2): the first part times an exponent is exact.
     static constexpr double kLn2[] = {
         0x1.62e42fefa2000p-1,
@@ -192,6 +197,11 @@ struct Constants<float> {
         0x1.4440000000000p-23f,
         0x1.68c0000000000p-38f,
         0x1.1a62640000000p-53f};
+    // pi in full digits, for targets with fused multiply-add.
+    static constexpr float kPiWhole[] = {
+        0x1.921fb60000000p+1f,
+        -0x1.777a5c0000000p-24f,
+        -0x1.ee59da0000000p-49f};
     // ln(2): the first part times an exponent is exact.
     static constexpr float kLn2[] = {
         0x1.62e0000000000p-1f,

@@ -57,6 +57,18 @@ NSSR_LANE Angle<V> reduced(V ax) {
     typedef Constants<Element<V>> C;
     constexpr bool kFloat = sizeof(Element<V>) == 4;
     const Multiple<V> n = nearest_multiple<kWave>(ax * C::kInvPi);
+    if constexpr (NSSR_FUSED) {
+        // With one rounding per step, whole digits of pi will do: where r is small, the first difference is exact.
+        const V a = fused(n.q, -C::kPiWhole[0], ax);
+        if constexpr (kFloat || kWave != Wave::kTan) {
+            return {n.odd, fused(n.q, -C::kPiWhole[2], fused(n.q, -C::kPiWhole[1], a)), V{}};
+        } else {
+            const V p = n.q * -C::kPiWhole[1], lost = fused(n.q, -C::kPiWhole[1], -p);
+            const Pair<V> b = two_sum(a, p);
+            const Pair<V> r = fast_two_sum(b.head, fused(n.q, -C::kPiWhole[2], b.tail + lost));
+            return {n.odd, r.head, r.tail};
+        }
+    }
     const V a = ax - n.q * C::kPi[0], p1 = n.q * C::kPi[1], b = a - p1, p2 = n.q * C::kPi[2], p3 = n.q * C::kPi[3];
     // What b lost in rounding, given back where it counts.
     const V p = kWave == Wave::kTan ? p2 - ((a - b) - p1) : p2, c = b - p;
@@ -148,17 +160,20 @@ NSSR_LANE V wave_lanes(V x) {
     const V z = g.r * g.r;
     V y;
     if constexpr (kWave == Wave::kTan) {
-        V sin = (g.r * z) * polynomial(C::kSin4, z), cos = z * polynomial(C::kCos4, z);
+        V sin = polynomial(C::kSin4, z), cos = polynomial(C::kCos4, z);
         if constexpr (sizeof(T) == 8) {
-            sin += g.rest;
-            cos += g.r * g.rest;
+            sin = g.r + fused(g.r * z, sin, g.rest);
+            cos = T(1) - fused(z, cos, g.r * g.rest);
+        } else {
+            sin = fused(g.r * z, sin, g.r);
+            cos = fused(-z, cos, all<V>(T(1)));
         }
-        sin = g.r + sin;
-        cos = T(1) - cos;
         const auto turned = odd != 0;
         y = flip(select(turned, cos, sin) / select(turned, sin, cos), odd ^ sign_of(x));
     } else {
-        y = flip(g.r + (g.r * z) * polynomial(C::kSin, z), kWave == Wave::kCos ? odd : odd ^ sign_of(x));
+        // Never beyond 1, or sqrt(1 - sin(x)^2) would have rows without a value.
+        y = greatest(least(fused(g.r * z, polynomial(C::kSin, z), g.r), T(1)), T(-1));
+        y = flip(y, kWave == Wave::kCos ? odd : odd ^ sign_of(x));
     }
     return select(ax < kInf<V>, y, not_a_number<V>());
 }
