@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks import workloads
 from benchmarks.validate import Side, tasks
 from nssr import encoding, engine, search_space
 from nssr.engine import fitting, lowering
@@ -49,6 +50,21 @@ def test_predict(benchmark: Benchmark, side: Side) -> None:
     batch = engine.ProgramBatch.from_candidates(side.bench.table, side.records[:1024], side.bench.data.lanes)
     values, _ = benchmark(engine.predict, batch, side.bench.data)
     assert values.shape == (1024, side.bench.data.n_rows)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("rows", [100, 1000])
+@pytest.mark.parametrize("workload", workloads.WORKLOADS)
+def test_predict_formulas(benchmark: Benchmark, workload: str, rows: int, dtype: str) -> None:
+    trees = workloads.trees(workload, 1000)
+    x, _ = workloads.data(rows)
+    data = engine.Columns(x, dtype=dtype)
+    out = np.empty((len(trees), rows), dtype)
+    benchmark(engine.Formulas(*workloads.flatten(trees).arrays).predict, data, out)
+    wanted = workloads.evaluate(trees[:100], x.astype(dtype))
+    finite = np.isfinite(wanted)
+    close = np.isclose(out[:100][finite], wanted[finite], rtol=1e-3 if dtype == "float32" else 1e-6, atol=0)
+    assert close.mean() > 0.995
 
 
 @pytest.mark.parametrize("fit", ["none", "scale", "offset", "affine"])

@@ -59,7 +59,7 @@ struct Direct {
         v.constant = constant;
     }
     NSSR_INLINE void fill(const Machine* m, Value& v, T x) {
-        const V all = V{} + x;
+        const V all = x - V{};  // a sum would lose the sign of -0
         each(m, v.own, [&](unsigned) { return all; });
         settle(v, 1);
     }

@@ -260,15 +260,16 @@ void score(const Postfix& formulas, const Columns& data, const Scores& scores, c
     struct Totals {
         double sum[kSums] = {};
         double shift = 0;
-        bool finite = true;
+        bool finite = true;  // some sum is
     };
     const auto write = [&](std::size_t i, const Totals& t) {
-        const bool fine = t.finite;
-        if (scores.sse) scores.sse[i] = fine ? t.sum[kSquares] : kInf;
-        if (scores.mse) scores.mse[i] = fine ? t.sum[kSquares] / weight : kInf;
-        if (scores.mae) scores.mae[i] = fine ? t.sum[kAbsolutes] / weight : kInf;
-        if (scores.r2) scores.r2[i] = fine ? 1 - t.sum[kSquares] / data.total_squares() : -kInf;
+        const auto or_else = [](double value, double otherwise) { return std::isfinite(value) ? value : otherwise; };
+        if (scores.sse) scores.sse[i] = or_else(t.sum[kSquares], kInf);
+        if (scores.mse) scores.mse[i] = or_else(t.sum[kSquares] / weight, kInf);
+        if (scores.mae) scores.mae[i] = or_else(t.sum[kAbsolutes] / weight, kInf);
+        if (scores.r2) scores.r2[i] = or_else(1 - t.sum[kSquares] / data.total_squares(), -kInf);
         if (!moments) return;
+        const bool fine = std::isfinite(t.sum[kFirst]) && std::isfinite(t.sum[kSecond]) && std::isfinite(t.sum[kProduct]);
         const double spread = t.sum[kSecond] - t.sum[kFirst] * t.sum[kFirst] / weight;
         // The rounding of the sums must not pass for a slope.
         const bool varies = spread > t.sum[kSecond] * (how.cut.precision == Precision::f64 ? 1e-14 : 1e-6);
@@ -289,7 +290,6 @@ void score(const Postfix& formulas, const Columns& data, const Scores& scores, c
             Totals total;
             rows.sink().sums = total.sum;
             rows.add(value);
-            for (const unsigned s : wanted) total.finite &= std::isfinite(total.sum[s]);
             write(i, total);
         });
     naming_the_first(formulas, data, [&] {
@@ -311,10 +311,12 @@ void score(const Postfix& formulas, const Columns& data, const Scores& scores, c
                         context.choose_shift = row == 0;
                         runner.run(i, nullptr, true);
                         total.shift = context.shift;
+                        bool finite = false;
                         for (const unsigned s : wanted) {
                             total.sum[s] += lanes_sum(sums + s * lanes, lanes);
-                            total.finite &= std::isfinite(total.sum[s]);
+                            finite |= std::isfinite(total.sum[s]);
                         }
+                        total.finite = finite;
                     }
                 }
                 for (std::size_t i = 0; i < group.size(); ++i) write(first + i, totals[i]);

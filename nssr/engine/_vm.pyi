@@ -39,3 +39,52 @@ def targets() -> list[str]: ...
 def target() -> str: ...
 def set_target(name: str) -> None: ...
 def opcodes() -> dict[str, dict[str, Any]]: ...
+
+class Columns:
+    n_rows: int
+    n_columns: int
+    has_target: bool
+    total_weight: float
+    def __init__(
+        self,
+        columns: Sequence[npt.NDArray[Any]],
+        target: npt.NDArray[Any] | None,
+        weight: npt.NDArray[Any] | None,
+        single: bool,
+    ) -> None: ...
+
+def predict_formulas(
+    tokens: npt.NDArray[Any],
+    operands: npt.NDArray[Any],
+    constants: npt.NDArray[Any],
+    offsets: npt.NDArray[Any],
+    data: Columns,
+    out: npt.NDArray[Any],
+    n_threads: int = 1,
+) -> None: ...
+def score_formulas(
+    tokens: npt.NDArray[Any],
+    operands: npt.NDArray[Any],
+    constants: npt.NDArray[Any],
+    offsets: npt.NDArray[Any],
+    data: Columns,
+    scores: Sequence[str],
+    n_threads: int = 1,
+) -> dict[str, npt.NDArray[np.float64]]: ...
+def validate_formulas(
+    tokens: npt.NDArray[Any],
+    operands: npt.NDArray[Any],
+    constants: npt.NDArray[Any],
+    offsets: npt.NDArray[Any],
+    data: Columns,
+    rel_tol: float,
+    abs_tol: float,
+    n_threads: int = 1,
+) -> npt.NDArray[np.uint8]: ...
+def check_formulas(
+    tokens: npt.NDArray[Any],
+    operands: npt.NDArray[Any],
+    constants: npt.NDArray[Any],
+    offsets: npt.NDArray[Any],
+    n_columns: int,
+) -> None: ...

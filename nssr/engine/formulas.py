@@ -52,6 +52,8 @@ class Columns:
         else:
             matrix = _real(X, "X", 2)
             columns = [matrix[:, i] for i in range(matrix.shape[1])]
+        if not columns:
+            raise ValueError("X must have at least one column")
         self.vm = _vm.Columns(
             columns,
             None if y is None else _real(y, "y", 1),
