@@ -289,7 +289,11 @@ def main() -> None:
 
 
 def measure(
-    options: argparse.Namespace, parts: Sequence[str], evaluators: Sequence[Evaluator], measured: list[Measured], lines: list[Line]
+    options: argparse.Namespace,
+    parts: Sequence[str],
+    evaluators: Sequence[Evaluator],
+    measured: list[Measured],
+    lines: list[Line],
 ) -> None:
     """Appends to ``measured`` and ``lines`` what ``parts`` ask for, and prints the cells as they come."""
     chosen_workloads, dtypes = options.workloads.split(","), [DTYPES[name] for name in options.dtypes.split(",")]

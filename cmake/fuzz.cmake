@@ -12,6 +12,6 @@ foreach(source IN LISTS sources)
 endforeach()
 
 add_executable(fuzz_capi csrc/tests/fuzz_capi.cpp)
-target_compile_options(fuzz_capi PRIVATE ${NSSR_SANITIZERS} -fsanitize=fuzzer -Wall -Wextra)
+target_compile_options(fuzz_capi PRIVATE -ffp-contract=off ${NSSR_SANITIZERS} -fsanitize=fuzzer -Wall -Wextra)
 target_link_options(fuzz_capi PRIVATE -fsanitize=fuzzer,address,undefined)
 target_link_libraries(fuzz_capi PRIVATE nssr_core)

@@ -15,6 +15,7 @@ Array = np.ndarray[Any, Any]
 
 NOT_FOR_FLOATS = {"OR", "AND", "NOT", "LOOP", "WHILE", "ACCUM"}
 OPERATIONS = [p for p in primitives.ALL if p.name not in NOT_FOR_FLOATS]
+ARITHMETIC = ["ADD", "SUB", "MUL", "DIV", "FDIV"]
 FUNCTIONS = {"EXP", "LOG", "SIN", "COS", "TAN", "ASIN", "ACOS", "ATAN", "SINH", "COSH", "TANH", "POW", "SQRT"}
 
 
@@ -25,7 +26,7 @@ def apply(name: str, args: list[Array], kind: type, n_rows: int) -> Array:
         whole = [np.ascontiguousarray(a) for a in args]
         result: Array = _vm.vecmath.apply(name.lower(), *whole)
         return result
-    a, b, c = (args + [None, None])[:3] if args else (None, None, None)  # type: ignore[list-item]
+    a, b, c = [*args, None, None][:3] if args else (None, None, None)  # type: ignore[list-item]
     table: dict[str, Any] = {
         "ADD": lambda: a + b,
         "SUB": lambda: a - b,
@@ -100,7 +101,7 @@ def random_formulas(rng: random.Random, count: int, n_columns: int) -> tuple[Arr
                 tokens.append(primitives.BY_NAME["PI"].opcode)
                 operands.append(0)
             return
-        p = primitives.BY_NAME[rng.choice("ADD SUB MUL DIV FDIV".split())] if rng.random() < 0.5 else rng.choice(OPERATIONS)
+        p = primitives.BY_NAME[rng.choice(ARITHMETIC)] if rng.random() < 0.5 else rng.choice(OPERATIONS)
         if p.arity == 0 or p.arity >= size:
             p = rng.choice([q for q in OPERATIONS if q.arity == 1])
         left = size - 1

@@ -7,6 +7,7 @@
 
 namespace nssr::bind {
 void bind_formulas(py::module_& m);
+void bind_fit(py::module_& m);
 void bind_vecmath(py::module_& m);
 
 namespace {
@@ -93,6 +94,7 @@ PYBIND11_MODULE(_vm, m) {
     m.def("set_target", [](const std::string& name) { set_target(name.c_str()); }, py::arg("name"));
     m.def("opcodes", &opcodes, "The table the engine was built with.");
     bind_formulas(m);
+    bind_fit(m);
     bind_vecmath(m);
 }
 

@@ -24,6 +24,7 @@ import numpy.typing as npt
 from nssr import primitives
 from nssr.engine import _vm, compositions, lowering, postfix
 from nssr.engine.candidates import CANDIDATE, SLOTS, Enumerator, deduplicate, pack, unpack
+from nssr.engine.constants import FittedConstants, Gradients, fit_constants, gradients
 from nssr.engine.formulas import Columns, Formulas
 from nssr.engine.functions import FunctionTable
 
@@ -38,12 +39,16 @@ __all__ = [
     "Dataset",
     "Enumerator",
     "Evaluation",
+    "FittedConstants",
     "Formulas",
     "FunctionTable",
+    "Gradients",
     "ProgramBatch",
     "Scores",
     "deduplicate",
     "evaluate",
+    "fit_constants",
+    "gradients",
     "pack",
     "predict",
     "score",

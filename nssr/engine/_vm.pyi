@@ -38,6 +38,28 @@ def result_lanes(batch: ProgramBatch) -> str: ...
 def targets() -> list[str]: ...
 def target() -> str: ...
 def set_target(name: str) -> None: ...
+def fit_constants(
+    tokens: npt.NDArray[np.int32],
+    operands: npt.NDArray[np.int32],
+    constants: npt.NDArray[np.float64],
+    offsets: npt.NDArray[np.int64],
+    x: npt.NDArray[np.float64],
+    y: npt.NDArray[np.float64],
+    weights: npt.NDArray[np.float64] | None,
+    max_iterations: int,
+    tolerance: float,
+    loss: int,
+    scale: float,
+    n_threads: int,
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.int32], npt.NDArray[np.uint8]]: ...
+def gradients(
+    tokens: npt.NDArray[np.int32],
+    operands: npt.NDArray[np.int32],
+    constants: npt.NDArray[np.float64],
+    offsets: npt.NDArray[np.int64],
+    x: npt.NDArray[np.float64],
+    n_threads: int,
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.int64], npt.NDArray[np.int32]]: ...
 def opcodes() -> dict[str, dict[str, Any]]: ...
 
 class Columns:

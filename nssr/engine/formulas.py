@@ -150,7 +150,7 @@ def _flat(values: npt.ArrayLike, name: str, dtype: type) -> npt.NDArray[Any]:
         return np.zeros(0, dtype=dtype)
     if array.dtype.kind not in ("iu" if dtype is not np.float64 else "iuf"):
         raise ValueError(f"{name} must be of {np.dtype(dtype)}, not {array.dtype}")
-    converted = np.ascontiguousarray(array, dtype=dtype)
+    converted: npt.NDArray[Any] = np.ascontiguousarray(array, dtype=dtype)
     if dtype is not np.float64 and converted is not array and not np.array_equal(converted, array):
         raise ValueError(f"{name} holds numbers beyond {np.dtype(dtype)}")
     return converted
