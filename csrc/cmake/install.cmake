@@ -6,7 +6,7 @@ install(TARGETS nssr_core EXPORT nssr-targets ARCHIVE DESTINATION "${CMAKE_INSTA
 install(FILES csrc/include/nssr/nssr.h csrc/include/nssr/nssr.hpp csrc/include/nssr/opcodes.def
   DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}/nssr")
 install(EXPORT nssr-targets NAMESPACE nssr:: DESTINATION "${NSSR_PACKAGE}")
-configure_package_config_file(cmake/nssr-config.cmake.in "${CMAKE_CURRENT_BINARY_DIR}/nssr-config.cmake"
+configure_package_config_file(csrc/cmake/nssr-config.cmake.in "${CMAKE_CURRENT_BINARY_DIR}/nssr-config.cmake"
   INSTALL_DESTINATION "${NSSR_PACKAGE}")
 # Before 1.0 a minor version may break.
 write_basic_package_version_file("${CMAKE_CURRENT_BINARY_DIR}/nssr-config-version.cmake"
