@@ -15,9 +15,9 @@ using namespace chain;
 
 namespace {
 
-constexpr std::size_t kTileBytes = 4096;            // per column: a dozen columns stay in the first-level cache
+constexpr std::size_t kTileBytes = 20480;             // per column: long enough for the jumps of a chain to be learnt
 constexpr std::size_t kTileArea = 16u << 20;        // all columns of a tile
-constexpr std::size_t kDerivedBytes = 256u << 10;   // those that are computed: half of a second-level cache
+constexpr std::size_t kDerivedBytes = 2u << 20;      // those that are computed: the third-level cache beats computing again
 constexpr std::size_t kMaxDerived = 64;
 constexpr unsigned kDerivedSlots = 64;  // what may be an operand of those
 constexpr unsigned kDerivedCodes = kUnaries + vecmath::kFunctions;
@@ -157,8 +157,10 @@ Cut make_cut(const Chains& chains, Precision precision, std::size_t n_rows, std:
         const std::size_t blocks = (vectors + kMaxWidth - 1) / kMaxWidth;
         cut.width = std::max(kMinWidth, static_cast<unsigned>((vectors + blocks - 1) / blocks));
         tile = cut.width * blocks;
-    } else {
+    } else {  // tiles of about the same size
         cut.width = kMaxWidth;
+        const std::size_t tiles = (vectors + most - 1) / most;
+        tile = ((vectors + tiles - 1) / tiles + kMaxWidth - 1) / kMaxWidth * kMaxWidth;
     }
     cut.block_bytes = cut.width * cut.vector_bytes;
     cut.tile_bytes = tile * cut.vector_bytes;
@@ -196,8 +198,8 @@ bool Group::has_room(std::size_t n_tokens) {
 }
 
 void Group::make_room(std::size_t n_tokens) {  // of an empty group
-    step_capacity_ = std::max<std::size_t>(6144, 3 * n_tokens + 8);
-    constant_capacity_ = std::max<std::size_t>(768, n_tokens);
+    step_capacity_ = std::max<std::size_t>(8192, 3 * n_tokens + 8);
+    constant_capacity_ = std::max<std::size_t>(1024, n_tokens);
     slot_capacity_ = std::max<std::size_t>(64, std::min(n_tokens, n_columns_)) + max_derived_;
     steps_.reset(new Step[step_capacity_]);
     constants_ = aligned_bytes(constant_capacity_ * cut_.block_bytes);

@@ -16,7 +16,7 @@ using namespace chain;
 
 namespace {
 
-constexpr std::size_t kUnitPrograms = 256;  // most programs that are lowered before the first one runs
+constexpr std::size_t kUnitPrograms = 512;  // most programs that are lowered before the first one runs
 constexpr std::size_t kKeptBytes = 8u << 20;
 
 // What a thread keeps from run to run.
