@@ -7,7 +7,11 @@ COMPILED := $(wildcard csrc/*/*.cpp csrc/*/*.hpp csrc/*/*.h csrc/*/*.inl csrc/*/
 	nssr/engine/*.pyx nssr/engine/*.pxd)
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: run test lint bench opcodes clean
+# Seconds of fuzzing, and where what it finds and learns is kept.
+FUZZ_SECONDS ?= 60
+FUZZ := build/fuzz
+
+.PHONY: run test lint bench fuzz opcodes clean
 
 run: $(READY)
 	$(BIN)/python -m nssr.main
@@ -23,6 +27,17 @@ bench: $(READY)
 lint: $(READY)
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m mypy
+
+# The C interface under libFuzzer, with the address and undefined behaviour sanitizers. Needs clang.
+fuzz: $(VENV)/.packages
+	@command -v clang++ >/dev/null || { echo 'make fuzz needs clang++ with libFuzzer (Debian: clang libclang-rt-14-dev)' >&2; exit 1; }
+	$(BIN)/cmake -S . -B $(FUZZ) -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN)/ninja) -DCMAKE_CXX_COMPILER=clang++ \
+		-DCMAKE_BUILD_TYPE=Fuzz -DNSSR_PYTHON=OFF -DNSSR_FUZZ=ON -DNSSR_TARGETS=avx2
+	$(BIN)/cmake --build $(FUZZ)
+	mkdir -p $(FUZZ)/corpus
+	NSSR_SEEDS=$(FUZZ)/corpus $(FUZZ)/fuzz_capi
+	$(FUZZ)/fuzz_capi -max_total_time=$(FUZZ_SECONDS) -max_len=2048 -timeout=20 -rss_limit_mb=2048 -verbosity=0 \
+		-print_final_stats=1 -artifact_prefix=$(FUZZ)/ $(FUZZ)/corpus
 
 opcodes:
 	$(PYTHON) -m nssr.primitives > csrc/include/nssr/opcodes.def

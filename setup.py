@@ -35,7 +35,9 @@ class BuildExtension(build_ext):
             super().build_extension(ext)
             return
         output = Path(self.get_ext_fullpath(ext.name)).resolve().parent
-        build = Path(self.build_temp).resolve() / ext.name
+        # Not in build_temp, which an editable install throws away: one changed file should cost one compilation, and the
+        # static library lies there for tests of embedding.
+        build = HERE / "build" / f"cmake-{sys.implementation.cache_tag}"
         build.mkdir(parents=True, exist_ok=True)
         cmake_binary = Path(cmake.CMAKE_BIN_DIR) / "cmake"
         arguments = [

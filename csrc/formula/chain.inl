@@ -61,7 +61,7 @@ struct Kernel<T, std::index_sequence<I...>> {
         NSSR_NEXT((m[I] != T(0) ? n[I] : v)...);
     }
 
-    NSSR_INLINE vecmath::Loop<T> function(const Step* step) { return reinterpret_cast<vecmath::Loop<T>>(step->b); }
+    NSSR_INLINE vecmath::Loop<T> function(const Step* step) { return reinterpret_cast<vecmath::Loop<T>>(const_cast<char*>(step->b)); }
     static void call(const Step* step, Context* c, std::size_t offset, Link next, Each<I>... v) {
         V* s = reinterpret_cast<V*>(c->scratch);
         ((s[I] = v), ...);

@@ -107,7 +107,7 @@ NSSR_LANE F64 column(U64 i, std::size_t part) {
 NSSR_LANE F64 column(U64 i, std::size_t part) { return F64{kTurns[i[0]][part], kTurns[i[1]][part]}; }
 #endif
 NSSR_LANE Scaling turns_for(F64 ax, std::uint64_t offset) {
-    const U64 i = (((U64)ax >> 52) - offset) >> 4;
+    const U64 i = ((((U64)ax >> 52) - offset) >> 4) & 63;  // floats: infinity and NaN would lie behind the table
     return {(F64)((U64)ax - ((i * 16 - 32) << 52)), {column(i, 0), column(i, 1), column(i, 2), column(i, 3)}};
 }
 

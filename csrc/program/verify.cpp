@@ -51,12 +51,14 @@ private:
 
     [[noreturn]] void fail(const std::string& what) const {
         std::string text = "program " + std::to_string(program_);
+        std::int64_t place = -1;
         if (instruction_ != kNoInstruction) {
+            place = static_cast<std::int64_t>(instruction_ - start_);
             text += ", instruction " + std::to_string(instruction_ - start_);
             if (const char* name = kOps.op[code_[instruction_].op & 255].name) text += std::string(" (") + name + ")";
             text += ":";
         }
-        throw std::invalid_argument(text + " " + what);
+        throw ProgramError(static_cast<std::int64_t>(program_), place, text + " " + what);
     }
 
     // The lane of a register that can be read here.
@@ -174,8 +176,9 @@ ProgramBatch::ProgramBatch(const void* code, std::size_t code_bytes, const void*
     if (code_bytes) std::memcpy(code_.get(), code, code_bytes);
     for (std::size_t i = 0; i < n_instructions_; ++i)
         if (code_[i].op > 255)
-            throw std::invalid_argument("instruction " + std::to_string(i) + " of the code has the unknown op " +
-                                        std::to_string(code_[i].op));
+            throw ProgramError(-1, static_cast<std::int64_t>(i),
+                               "instruction " + std::to_string(i) + " of the code has the unknown op " +
+                                   std::to_string(code_[i].op));
     programs_.resize(program_bytes / sizeof(Program));
     if (program_bytes) std::memcpy(programs_.data(), programs, program_bytes);
 

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -10,9 +12,17 @@
 
 namespace nssr {
 
+// What verification found; -1 where no single program or instruction is to blame.
+struct ProgramError : std::invalid_argument {
+    ProgramError(std::int64_t in_program, std::int64_t at_instruction, const std::string& what)
+        : std::invalid_argument(what), program(in_program), instruction(at_instruction) {}
+    std::int64_t program, instruction;
+};
+
 class ProgramBatch {
 public:
-    // Copies the records and verifies every instruction; throws std::invalid_argument naming program and instruction.
+    // Copies the records and verifies every instruction; throws ProgramError naming program and instruction, or
+    // std::invalid_argument if the sizes or lanes are wrong.
     // `lanes` has one letter per column, 'i' or 'f'.
     ProgramBatch(const void* code, std::size_t code_bytes, const void* programs, std::size_t program_bytes,
                  std::string lanes);
