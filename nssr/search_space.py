@@ -179,7 +179,8 @@ def widths(
     lengths = np.unique(length)
     for place, n in enumerate(lengths):
         here = length == n
-        share = budget * 2 / (len(lengths) - place + 1)
+        # Longer routes keep one column each, whatever shorter ones could use.
+        share = min(budget * 2 / (len(lengths) - place + 1), budget - (length > n).sum())
         floor = max(w for w in range(1, min(least, n_columns) + 1) if w == 1 or w ** int(n) <= MOST_AT_LEAST)
         width = n_columns
         while width > floor and here.sum() * float(width) ** int(n) > share:

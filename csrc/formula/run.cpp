@@ -333,7 +333,7 @@ void validate(const Postfix& formulas, const Columns& data, const Tolerance& tol
     const std::vector<Link> ends{links_of(how).compare_stop};
     const std::size_t n_rows = data.n_rows();
     // A few vectors of rows decide most programs; only those that are left are lowered, each by itself.
-    const std::size_t first_rows = std::min(n_rows, how.few_rows ? n_rows : 4 * how.chains.vector_bytes / data.item());
+    const std::size_t first_rows = std::min(n_rows, 4 * how.chains.vector_bytes / data.item());
     naming_the_first(formulas, data, [&] {
         run_units((formulas.n_programs + how.unit - 1) / how.unit, options, [&](std::size_t unit, Control& control) {
             const std::size_t begin = unit * how.unit, end = std::min(begin + how.unit, formulas.n_programs);
