@@ -15,11 +15,12 @@ def test_the_python_example_runs() -> None:
     (block,) = re.findall(r"```python\n(.*?)```", TEXT, re.S)
     lines = block.strip().splitlines()
     names: dict[str, object] = {}
-    exec(compile("\n".join(lines[:-2]), "README.md", "exec"), names)
-    verdicts = eval(lines[-2].split("#")[0], names)
-    assert verdicts.tolist() == [0, 0]
-    r2 = eval(lines[-1], names)
-    assert r2[0] > 1 - 1e-12
+    exec(compile("\n".join(lines[:-3]), "README.md", "exec"), names)
+    predict, score, validate = (eval(line.split("#")[0], names) for line in lines[-3:])
+    assert predict.shape == (2, 1000)
+    assert score["mse"].tolist() == [0.25, 0]
+    assert score["r2"][1] == 1
+    assert validate.dtype == "uint8" and validate.tolist() == [0, 1]
 
 
 @pytest.mark.parametrize("data", ["falling.csv", "boyle_1662.csv"])
