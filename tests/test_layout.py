@@ -20,7 +20,7 @@ FLOORS = [
     {"table", "model", "notation"},
     {"db", "engine", "optimizer", "algebra"},
     {"registry", "checkpoint", "symbolic"},
-    {"formula", "executor", "search_space"},
+    {"formula", "executor", "search_space", "explore"},
     {"screening", "curriculum"},
     {"simplify", "search", "train"},
     {"composing"},

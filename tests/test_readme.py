@@ -20,7 +20,8 @@ def test_the_python_example_runs() -> None:
     assert predict.shape == (2, 1000)
     assert score["mse"].tolist() == [0.25, 0]
     assert score["r2"][1] == 1
-    assert validate.dtype == "uint8" and validate.tolist() == [0, 1]
+    assert validate.dtype == "uint8"
+    assert validate.tolist() == [0, 1]
 
 
 @pytest.mark.parametrize("data", ["falling.csv", "boyle_1662.csv"])
