@@ -2,12 +2,13 @@
 
 A column is an input, a number, or an operation over earlier columns, so every column can be written out as a tree. Columns are
 added a family at a time (`Bank.extend`); what is not finite, constant, out of range or equal to an earlier column is
-dropped, and counted. Columns whose values agree to about 11 digits are one column: the first, so cheaper ones must be added first.
+dropped, and counted. Columns whose values agree to about 11 digits are one: the first, so cheaper ones must be added first.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -103,7 +104,7 @@ class Bank:
         return found
 
     def extend(self, op: str, left: Indices, right: Indices | None = None) -> Indices:
-        """Adds ``op`` of the columns ``left`` (and ``right``); the ids of the columns that now hold the results, -1 if dropped."""
+        """Adds ``op`` of the columns ``left`` (and ``right``); the ids of the results, -1 where dropped."""
         left = np.asarray(left, dtype=np.int64)
         pieces = []
         for at in range(0, len(left), 65536):
@@ -172,7 +173,7 @@ class Bank:
         return known
 
 
-_UNARY = {
+_UNARY: dict[str, Callable[[Floats], Floats]] = {
     "NEG": np.negative,
     "ABS": np.abs,
     "SQUARE": np.square,
@@ -191,7 +192,7 @@ _UNARY = {
     "COSH": np.cosh,
     "TANH": np.tanh,
 }
-_BINARY = {
+_BINARY: dict[str, Callable[[Floats, Floats], Floats]] = {
     "ADD": np.add,
     "SUB": np.subtract,
     "MUL": np.multiply,

@@ -6,8 +6,7 @@ Three families of relations, each a table of angles (`projection`):
 * ``monomial``: t = c w^p prod x_j^e_j, on logarithms;
 * ``exponential``: t = exp(a w) c prod x_j^e_j, the logarithm of t against columns as they are.
 
-A hit names columns only. Coefficients and exponents come from least squares over all rows, are snapped where they are near
-simple numbers, and the formula is evaluated on every row before it counts.
+A hit names columns only; `answers` turns it into formulas.
 """
 
 from __future__ import annotations
@@ -15,17 +14,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
 
-from nssr.explore import writing
 from nssr.explore.bank import Bank, Indices
 from nssr.explore.chain import BINARY, TRANSFORMS, Chain
 from nssr.explore.projection import Projection, Table, matched_pairs
 from nssr.explore.rows import Rows
-from nssr.explore.tree import Tree, column
+from nssr.explore.tree import Tree
 
 Floats = npt.NDArray[np.float64]
 
@@ -156,110 +153,10 @@ class Closures:
             found = matched_pairs(projection, source[order], self.ids[order], limit)
         self.counters["pairs"] += 1
         return [
-            Hit(chain, family, tuple(self.bank.tree(w) if w >= 0 else Tree("LOG", (Tree("ABS", (self.bank.tree(-2 - w),)),)) for w in p))
+            Hit(
+                chain,
+                family,
+                tuple(self.bank.tree(w) if w >= 0 else Tree("LOG", (Tree("ABS", (self.bank.tree(-2 - w),)),)) for w in p),
+            )
             for p in found
         ]
-
-    # ---- answers ------------------------------------------------------------------------------------------------------
-
-    def resolve(self, hits: Sequence[Hit]) -> list[Tree]:
-        """Formulas for y that hold exactly on all rows."""
-        if not hits:
-            return []
-        self.counters["hits"] += len(hits)
-        trees = [tree for hit in hits for tree in self._written(hit)]
-        if not trees:
-            return []
-        exact = self.rows.exact(self.rows.values(trees))
-        return [tree for tree, holds in zip(trees, exact, strict=True) if holds]
-
-    def _target(self, chain: Chain) -> Floats:
-        """The chain's target on all rows."""
-        trees = [v for _, v in chain.steps if v is not None]
-        values = iter(self.rows.values(trees))
-        whole = Chain(self.rows.y)
-        for name, v in chain.steps:
-            whole = whole.transformed(name) if v is None else whole.combined(name, next(values), v)
-        return whole.values
-
-    def _written(self, hit: Hit) -> list[Tree]:
-        t = self._target(hit.chain)
-        w = self.rows.values(hit.terms)
-        if not (np.isfinite(t).all() and np.isfinite(w).all()):
-            return []
-        with np.errstate(all="ignore"):
-            if hit.family == AFFINE:
-                body = self._affine(t, w, hit.terms)
-            else:
-                body = self._monomial(t, w, hit.terms, hit.family)
-        return [writing.tidied(hit.chain.undone(tree)) for tree in body]
-
-    def _affine(self, t: Floats, w: Floats, terms: Sequence[Tree]) -> list[Tree]:
-        design = np.column_stack([*w, np.ones(len(t))])
-        c = least_squares(design, t)
-        if c is None:
-            return []
-        size = np.abs(t).max()
-        c = np.where(np.abs(c) * np.abs(design).max(axis=0) < 1e-9 * size, 0.0, c)
-        trees = []
-        for tolerance in (1e-7, 0.0):
-            parts = [(writing.snapped(float(k), tolerance), tree) for k, tree in zip(c, (*terms, None), strict=True)]
-            trees.append(writing.linear(parts))
-        return trees
-
-    def _monomial(self, t: Floats, w: Floats, terms: Sequence[Tree], family: str) -> list[Tree]:
-        log = np.log(np.abs(t))
-        inside = w if family == EXPONENTIAL else np.log(np.abs(w))
-        x = np.log(np.abs(self.rows.X[:, self.positive]))
-        design = np.column_stack([*inside, x, np.ones(len(t))])
-        c = least_squares(design, log)
-        if c is None:
-            return []
-        powers = [writing.snapped_exponent(float(k)) for k in c[len(terms) : -1]]
-        factors: list[tuple[Tree, Fraction | float]] = [
-            (column(j), e) for j, e in zip(self.positive, powers, strict=True) if e != 0
-        ]
-        rest = log - sum((float(e) * x[:, k] for k, e in enumerate(powers)), np.zeros(len(t)))
-        trees = []
-        if family == MONOMIAL:
-            own = [writing.snapped_exponent(float(k)) for k in c[: len(terms)]]
-            factors = [*((tree, e) for tree, e in zip(terms, own, strict=True)), *factors]
-            rest = rest - sum((float(e) * inside[k] for k, e in enumerate(own)), np.zeros(len(t)))
-            size = float(np.exp(np.median(rest)))
-            if not np.isfinite(size):
-                return []
-            for sign in (1.0, -1.0):
-                named = writing.named_number(sign * size, 1e-8)
-                trees.append(writing.monomial(named, factors))
-        else:
-            own_c = [float(k) for k in c[: len(terms)]]
-            for tolerance in (1e-7, 0.0):
-                inner = []
-                moved = list(factors)
-                left = rest
-                for k, (value, tree) in enumerate(zip(own_c, terms, strict=True)):
-                    if tree.op == "LOG" and tree.args[0].op == "ABS":
-                        e = writing.snapped_exponent(value)
-                        moved.append((tree.args[0].args[0], e))
-                        left = left - float(e) * inside[k]
-                    else:
-                        a = writing.snapped(value, tolerance)
-                        inner.append((a, tree))
-                        left = left - a * inside[k]
-                size = float(np.exp(np.median(left)))
-                if not np.isfinite(size):
-                    continue
-                exponent = Tree("EXP", (writing.linear(inner),))
-                for sign in (1.0, -1.0):
-                    trees.append(writing.monomial(writing.named_number(sign * size, 1e-8), [(exponent, Fraction(1)), *moved]))
-        return trees
-
-
-def least_squares(design: Floats, target: Floats) -> Floats | None:
-    """Least squares with columns scaled to one size, or None where something is not finite."""
-    if not (np.isfinite(design).all() and np.isfinite(target).all()):
-        return None
-    size = np.abs(design).max(axis=0)
-    size[size == 0] = 1.0
-    solution: Floats = np.linalg.lstsq(design / size, target, rcond=1e-14)[0] / size
-    return solution

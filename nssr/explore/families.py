@@ -96,7 +96,9 @@ class _Filling:
                         if new not in known and new not in wanted:
                             wanted[new] = (op, known[key], int(bank.leaves[j]))
             # Few variables and equal exponents first, then whole powers.
-            order = sorted(wanted, key=lambda e: (sum(map(abs, e)), max(map(abs, e)), sum(x != 0 for x in e)))[: limit - len(known)]
+            order = sorted(wanted, key=lambda e: (sum(map(abs, e)), max(map(abs, e)), sum(x != 0 for x in e)))[
+                : limit - len(known)
+            ]
             layer = []
             for op in ("MUL", "DIV"):
                 keys = [key for key in order if wanted[key][0] == op]
@@ -127,7 +129,9 @@ class _Filling:
     def scaled(self, ids: Indices) -> Indices:
         if "MUL" not in self.operations:
             return np.empty(0, dtype=np.int64)
-        found = [self.bank.extend("MUL", np.full(len(ids), self.bank.constant(k)), ids) for k in (2.0, 0.5, float(np.pi), 3.0, 4.0)]
+        found = [
+            self.bank.extend("MUL", np.full(len(ids), self.bank.constant(k)), ids) for k in (2.0, 0.5, float(np.pi), 3.0, 4.0)
+        ]
         return self.by_cost(np.concatenate(found))
 
     def with_one(self, ids: Indices) -> Indices:

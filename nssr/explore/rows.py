@@ -38,7 +38,8 @@ class Rows:
         """(trees, rows); rows without a value are not finite."""
         if not trees:
             return np.empty((0, self.n))
-        return formulas(trees).predict(self._columns)
+        values: Floats = formulas(trees).predict(self._columns).astype(np.float64, copy=False)
+        return values
 
     def exact(self, values: Floats) -> npt.NDArray[np.bool_]:
         """Which of the predictions (n, rows) hold on every row."""
