@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -99,10 +98,8 @@ class FoundFormula:
         lengths = {len(values) for values in given.values()}
         if len(lengths) > 1:
             raise ValueError(f"the columns have different lengths: {sorted(lengths)}")
-        if lengths:
-            n_rows = lengths.pop()
-        else:
-            n_rows = len(next(iter(X.values()), ())) if isinstance(X, Mapping) else len(X)
+        rows_of_any = next(iter(X.values()), ()) if isinstance(X, Mapping) else X
+        n_rows = lengths.pop() if lengths else len(rows_of_any)
         return [given[name] if name in given else np.zeros(n_rows) for name in self.names], n_rows
 
     @cached_property
@@ -127,10 +124,3 @@ def _plain(tree: Tree) -> Tree:
         return Tree("SQRT", args[:1])
     return Tree(tree.op, args, tree.value)
 
-
-def named(trees: Sequence[Tree], names: Sequence[str]) -> list[FoundFormula]:
-    """The trees as formulas over the same names."""
-    return [FoundFormula(tree, tuple(names)) for tree in trees]
-
-
-__all__ = ["FoundFormula", "named"]
