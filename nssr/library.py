@@ -26,12 +26,12 @@ from nssr.explore.tree import Tree, add, column, columns, number, size, sub
 from nssr.found_formula import FoundFormula
 from nssr.notation import COLUMN, NUMBER
 from nssr.operation_names import AVAILABLE
-from nssr.primitives import BY_OPCODE, PACKS
+from nssr.primitives import BY_NAME, BY_OPCODE, PACKS
 
 LARGEST_BODY = 60
 """Functions of more nodes than this are not borrowed: as one operation of a formula they would explain nothing."""
 
-_LARGEST_WHOLE, _LARGEST_DENOMINATOR = 10_000, 64
+_LARGEST_WHOLE, _LARGEST_DENOMINATOR = 10_000, 9  # what takes more steps than a person would read is no composition
 _VERIFY_REL_TOL = 1e-9
 
 
@@ -104,21 +104,33 @@ def _step(state: registry.State, child: int, given: Sequence[Tree | None]) -> Tr
     match BY_OPCODE[meta["opcode"]].name:
         case "CONST":
             return args[0]
+        case name if args and all(arg.op == NUMBER for arg in args):
+            return _folded(name, [arg.value for arg in args])
         case "NULL":
             return number(0)
         case "PI":
             return number(math.pi)
         case "INC":
-            return number(args[0].value + 1) if args[0].op == NUMBER else add(args[0], number(1))
+            return add(args[0], number(1))
         case "DEC":
-            return number(args[0].value - 1) if args[0].op == NUMBER else sub(args[0], number(1))
+            return sub(args[0], number(1))
         case name:
             return Tree(name, tuple(args)) if name in AVAILABLE else None
 
 
-def deposit(
-    path: str | os.PathLike[str], name: str, formula: FoundFormula, rows: npt.NDArray[np.float64]
-) -> int:
+def _folded(name: str, values: list[float]) -> Tree | None:
+    """A primitive over numbers as a number; None where it is not finite, or iterates."""
+    meaning = BY_NAME[name].meaning
+    if meaning is None:
+        return None
+    try:
+        value = float(meaning(values))
+    except (ArithmeticError, TypeError, ValueError):
+        return None
+    return number(value) if math.isfinite(value) else None
+
+
+def deposit(path: str | os.PathLike[str], name: str, formula: FoundFormula, rows: npt.NDArray[np.float64]) -> int:
     """Stores a formula as the function ``name`` of the columns that it reads, in their order, and returns its id.
 
     The library is made where there is none, and given the ``science`` primitives where it lacks them. Before anything is
