@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.utils.validation import check_array, check_consistent_length, validate_data
+from sklearn.utils.validation import check_array, check_consistent_length, column_or_1d, validate_data
 
 Floats = npt.NDArray[np.float64]
 
@@ -39,10 +39,14 @@ def rows_for_fit(estimator: Any, X: Any, y: Any, sample_weight: Any, nan_policy:
     target = getattr(y, "name", None)
     _refuse_text(X, names)
     _refuse_text_in(y, "y")
-    array, values = validate_data(
-        estimator, X, y, dtype="numeric", y_numeric=True, ensure_all_finite=False, ensure_min_samples=2
-    )
-    array, values = _floats(array), _floats(values)
+    how: dict[str, Any] = {"dtype": "numeric", "ensure_all_finite": False, "ensure_min_samples": 2}
+    if y is None:
+        validate_data(estimator, X, y, **how)  # says that it is needed
+    array = _floats(validate_data(estimator, X, **how))
+    # scikit-learn's own check of X with y would refuse a missing target even where its row is to be dropped.
+    y = check_array(y, dtype="numeric", ensure_2d=False, ensure_all_finite=False, input_name="y", estimator=estimator)
+    values = _floats(column_or_1d(y, warn=True))
+    check_consistent_length(array, values)
     names = names or tuple(f"x{i}" for i in range(array.shape[1]))
     weights = _weights(sample_weight, array)
     kept = np.isfinite(array).all(axis=1) & np.isfinite(values)

@@ -90,7 +90,7 @@ class NSSRRegressor(RegressorMixin, BaseEstimator):
     n_features_in_, feature_names_in_ : as in scikit-learn
     """
 
-    _parameter_constraints: dict[str, list[Any]] = {  # noqa: RUF012
+    _parameter_constraints: dict[str, Any] = {  # noqa: RUF012
         "max_time": [Interval(numbers.Real, 0, None, closed="neither")],
         "random_state": ["random_state"],
         "n_threads": [Interval(numbers.Integral, 1, None, closed="left"), None],
@@ -98,7 +98,7 @@ class NSSRRegressor(RegressorMixin, BaseEstimator):
         "max_complexity": [Interval(numbers.Integral, 1, None, closed="left"), None],
         "units": [Mapping, None],
         "library": [str, os.PathLike, None],
-        "guide": ["no_validation"],
+        "guide": "no_validation",  # see _guide
         "nesting": [Mapping, None],
         "required": [list, tuple, set, frozenset, None],
         "excluded": [list, tuple, set, frozenset, None],

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from random_trees import random_tree
 
 from nssr import db, library, registry
 from nssr.explore.tree import Tree, add, column, div, mul, number, reference_values, sub
@@ -135,8 +136,6 @@ def test_what_is_refused_leaves_the_library_as_it_was(tmp_path: Path) -> None:
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 2**32), st.integers(2, 15))
 def test_random_formulas_come_back_as_they_were(tmp_path_factory: pytest.TempPathFactory, seed: int, nodes: int) -> None:
-    from test_found_formula import random_tree
-
     rng = random.Random(seed)
     tree = random_tree(rng, nodes, "ADD SUB MUL DIV SQUARE SQRT EXP SIN TANH NEG INV MAX".split())
     formula = FoundFormula(tree, ("x", "y", "z"))
