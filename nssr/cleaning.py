@@ -37,7 +37,7 @@ def rows_for_fit(estimator: Any, X: Any, y: Any, sample_weight: Any, nan_policy:
     """Checks everything and sets ``n_features_in_`` and ``feature_names_in_``. Raises ``ValueError`` or ``TypeError``."""
     names = column_names(X)
     target = getattr(y, "name", None)
-    _refuse_text(X, names)
+    _refuse_text(X)
     _refuse_text_in(y, "y")
     how: dict[str, Any] = {"dtype": "numeric", "ensure_all_finite": False, "ensure_min_samples": 2}
     if y is None:
@@ -76,7 +76,7 @@ def rows_for_fit(estimator: Any, X: Any, y: Any, sample_weight: Any, nan_policy:
 
 def rows_for_predict(estimator: Any, X: Any, names: tuple[str, ...], nan_policy: str) -> Floats:
     """float64 (rows, columns), with NaN and infinities only where ``nan_policy`` is "drop"."""
-    _refuse_text(X, names)
+    _refuse_text(X)
     array = _floats(validate_data(estimator, X, dtype="numeric", ensure_all_finite=False, reset=False))
     if nan_policy == "raise":
         refuse_missing(array, names)
@@ -128,11 +128,11 @@ def _refuse_missing_values(name: str, values: Floats) -> None:
         )
 
 
-def _refuse_text(X: Any, names: tuple[str, ...] | None) -> None:
+def _refuse_text(X: Any) -> None:
     """scikit-learn would read "1.5" as a number, and a category by its label; a formula over such columns means nothing."""
-    if names is not None and hasattr(X, "iloc"):
-        for i, name in enumerate(names):
-            _refuse_text_in(X.iloc[:, i], f"column {name!r}")
+    if hasattr(X, "iloc") and hasattr(X, "columns"):
+        for i, label in enumerate(X.columns):
+            _refuse_text_in(X.iloc[:, i], f"column {str(label)!r}")
     elif isinstance(X, np.ndarray):
         _refuse_text_in(X, "X")
 

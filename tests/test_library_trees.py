@@ -129,7 +129,7 @@ def test_what_is_refused_leaves_the_library_as_it_was(tmp_path: Path) -> None:
         library.deposit(path, "POLE", unlike, np.array([[1.7]]))
     assert set(functions_of(path)) == before
     (tmp_path / "text.db").write_text("this is no library, whatever its name says. " * 50)
-    with pytest.raises(ValueError, match="text.db"):
+    with pytest.raises(ValueError, match=r"text\.db"):
         library.borrow(tmp_path / "text.db")
 
 
@@ -137,7 +137,7 @@ def test_what_is_refused_leaves_the_library_as_it_was(tmp_path: Path) -> None:
 @given(st.integers(0, 2**32), st.integers(2, 15))
 def test_random_formulas_come_back_as_they_were(tmp_path_factory: pytest.TempPathFactory, seed: int, nodes: int) -> None:
     rng = random.Random(seed)
-    tree = random_tree(rng, nodes, "ADD SUB MUL DIV SQUARE SQRT EXP SIN TANH NEG INV MAX".split())
+    tree = random_tree(rng, nodes, "ADD SUB MUL DIV SQUARE SQRT EXP SIN TANH NEG INV MAX")
     formula = FoundFormula(tree, ("x", "y", "z"))
     wanted = formula.predict(ROWS)
     if not np.isfinite(wanted).all() or np.abs(wanted).max() > 1e6 or not library.columns(tree):
@@ -146,7 +146,8 @@ def test_random_formulas_come_back_as_they_were(tmp_path_factory: pytest.TempPat
     try:
         library.deposit(path, "LAW", formula, ROWS)
     except ValueError as error:  # steps that a NaN runs through, or rounding that a formula blows up
-        assert "cannot be registered" in str(error)
+        if "cannot be registered" not in str(error):
+            raise
         return
     body = next((f.body for f in library.borrow(path).functions if f.name == "LAW"), None)
     if body is not None:
