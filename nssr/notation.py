@@ -86,6 +86,8 @@ def write(op: str, *operands: Piece) -> Piece:
     if op == "ADD" and operands[1].size == 1 and operands[1].text.startswith("-"):  # a negative number
         op, operands = "SUB", (operands[0], Piece(operands[1].text[1:], ATOM, 1, frozenset()))
     text, binding, least, tokens = _template(op)
+    if op in ("MUL", "DIV") and operands[0].size == 1 and operands[0].text.startswith("-"):
+        binding, least = _SUM, {**least, 0: _SUM}  # -2*x as -(2*x), which is the same
     shown = [p.text if p.binding >= least.get(i, LOOSEST) else f"({p.text})" for i, p in enumerate(operands)]
     return _piece(text.format(*shown), binding, tokens, operands)
 
