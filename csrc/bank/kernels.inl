@@ -226,7 +226,7 @@ static void matches(const Matching<T>& job) {
 template <class T, class Op>
 static void digests(const Digesting<T>& job) {
     typedef typename Wide<T>::Narrow V;
-    constexpr unsigned R = kPanel<T> / kLanes, G = 2;
+    constexpr unsigned R = kPanel<T> / kLanes, G = R < 2 ? R : 2;
     const std::uint64_t half = job.dropped ? std::uint64_t{1} << (job.dropped - 1) : 0;
     const std::uint64_t kept = ~((std::uint64_t{1} << job.dropped) - 1);
     constexpr std::uint64_t kFirst = 0x9E3779B97F4A7C15u, kSecond = 0xD1B54A32D192ED03u;

@@ -1,0 +1,209 @@
+"""The bank: columns that expressions of the inputs take on a few rows, each different one once.
+
+A column is an input, a number, or an operation over earlier columns, so every column can be written out as a tree. Columns are
+added a family at a time (`Bank.extend`); what is not finite, constant, out of range or equal to an earlier column is
+dropped, and counted. Columns whose values agree to about 11 digits are one: the first, so cheaper ones must be added first.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from nssr.explore.tree import Tree, column, number
+from nssr.notation import COLUMN, NUMBER
+
+Floats = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.int64]
+
+LARGEST, SMALLEST = 1e100, 1e-100
+"""Columns beyond these in size everywhere are dropped: squares and products of them would not be numbers."""
+_SAME = 3e-12  # relative: rounding leaves equal columns this close
+_FLAT = 1e-9  # relative spread below which a column is a constant
+
+
+class Bank:
+    """Columns of ``rows`` values. ``values`` float64 (capacity, rows), of which the first ``len(bank)`` are in use."""
+
+    def __init__(self, inputs: Floats, names: list[int], seed: int, capacity: int) -> None:
+        rows = inputs.shape[0]
+        self.rows = rows
+        self.capacity = capacity
+        self.values: Floats = np.empty((capacity, rows))
+        self.op: list[str] = []  # the operations' names, by code
+        self._codes: dict[str, int] = {}
+        self.code: npt.NDArray[np.uint8] = np.empty(capacity, dtype=np.uint8)
+        self.left: npt.NDArray[np.int32] = np.full(capacity, -1, dtype=np.int32)
+        self.right: npt.NDArray[np.int32] = np.full(capacity, -1, dtype=np.int32)
+        self.number: dict[int, float] = {}
+        self.cost: npt.NDArray[np.int16] = np.empty(capacity, dtype=np.int16)
+        self.counters: Counter[str] = Counter()
+        self.n = 0
+        z = np.random.default_rng(seed).normal(size=(rows, 2))
+        self._z = z
+        self._keys: Floats = np.empty((0,))  # sorted first projections
+        self._seconds: Floats = np.empty((0,))
+        self._ids: Indices = np.empty((0,), dtype=np.int64)
+        self._trees: dict[int, Tree] = {}
+        self.leaves = np.array([self._leaf(COLUMN, inputs[:, j], name) for j, name in enumerate(names)], dtype=np.int64)
+
+    def __len__(self) -> int:
+        return self.n
+
+    def constant(self, value: float) -> int:
+        """The column of a number. Numbers are operands only: no closure looks them up."""
+        for index, known in self.number.items():
+            if known == value:
+                return index
+        return self._leaf(NUMBER, np.full(self.rows, value), value)
+
+    def _code(self, op: str) -> int:
+        if op not in self._codes:
+            self._codes[op] = len(self.op)
+            self.op.append(op)
+        return self._codes[op]
+
+    def _leaf(self, op: str, values: Floats, value: float) -> int:
+        i = self.n
+        self.values[i] = values
+        self.code[i], self.cost[i] = self._code(op), 1
+        self._trees[i] = column(int(value)) if op == COLUMN else number(value)
+        if op == NUMBER:
+            self.number[i] = value
+        else:
+            self._insert(np.array([i]), self._project(values[None]))
+        self.n += 1
+        return i
+
+    def _project(self, values: Floats) -> Floats:
+        norm = np.sqrt(np.einsum("ij,ij->i", values, values))
+        return np.column_stack([values @ self._z, norm])
+
+    def _insert(self, ids: Indices, projected: Floats) -> None:
+        order = np.argsort(projected[:, 0], kind="stable")
+        at = np.searchsorted(self._keys, projected[order, 0])
+        self._keys = np.insert(self._keys, at, projected[order, 0])
+        self._seconds = np.insert(self._seconds, at, projected[order, 1])
+        self._ids = np.insert(self._ids, at, ids[order])
+
+    def _find(self, projected: Floats) -> Indices:
+        """For each the id of an equal column, or -1."""
+        found = np.full(len(projected), -1, dtype=np.int64)
+        if not len(self._keys):
+            return found
+        tolerance = _SAME * projected[:, 2]
+        at = np.searchsorted(self._keys, projected[:, 0] - tolerance)
+        for step in range(3):
+            place = np.minimum(at + step, len(self._keys) - 1)
+            same = np.abs(self._keys[place] - projected[:, 0]) <= tolerance
+            same &= np.abs(self._seconds[place] - projected[:, 1]) <= tolerance
+            found = np.where((found < 0) & same, self._ids[place], found)
+        return found
+
+    def extend(self, op: str, left: Indices, right: Indices | None = None) -> Indices:
+        """Adds ``op`` of the columns ``left`` (and ``right``); the ids of the results, -1 where dropped."""
+        left = np.asarray(left, dtype=np.int64)
+        pieces = []
+        for at in range(0, len(left), 65536):
+            part = slice(at, at + 65536)
+            pieces.append(self._extend(op, left[part], None if right is None else np.asarray(right)[part]))
+        return np.concatenate(pieces) if pieces else np.empty(0, dtype=np.int64)
+
+    def _extend(self, op: str, left: Indices, right: Indices | None) -> Indices:
+        a = self.values[left]
+        with np.errstate(all="ignore"):
+            values = apply(op, a, None if right is None else self.values[right])
+            size = np.abs(values).max(axis=1)
+            low, high = values.min(axis=1), values.max(axis=1)
+            fits = (size < LARGEST) & (size > SMALLEST) & np.isfinite(low)
+            varies = (high - low) > _FLAT * size
+        ok = fits & varies
+        self.counters["generated"] += len(left)
+        self.counters["not finite or out of range"] += int(len(left) - fits.sum())
+        self.counters["constant"] += int((fits & ~varies).sum())
+        ids = np.full(len(left), -1, dtype=np.int64)
+        chosen = np.flatnonzero(ok)
+        if not len(chosen):
+            return ids
+        projected = self._project(values[chosen])
+        known = self._find(projected)
+        ids[chosen] = known
+        fresh = np.flatnonzero(known < 0)
+        # Equal ones among the fresh: neighbours in the order of their projections.
+        order = fresh[np.argsort(projected[fresh, 0], kind="stable")]
+        p = projected[order]
+        tolerance = _SAME * p[1:, 2]
+        same = (np.abs(np.diff(p[:, 0])) <= tolerance) & (np.abs(np.diff(p[:, 1])) <= tolerance)
+        group = np.concatenate([[0], np.cumsum(~same)]) if len(order) else np.empty(0, dtype=np.int64)
+        first = np.full(int(group[-1]) + 1 if len(group) else 0, len(chosen), dtype=np.int64)
+        np.minimum.at(first, group, order)
+        first_sorted = np.sort(first)
+        room = self.capacity - self.n
+        if len(first_sorted) > room:
+            self.counters["no room"] += len(first_sorted) - room
+            first_sorted = first_sorted[:room]
+        new = np.arange(self.n, self.n + len(first_sorted))
+        self.counters["duplicate"] += len(chosen) - len(new)
+        self.counters["kept"] += len(new)
+        place = np.full(len(chosen), -1, dtype=np.int64)
+        place[first_sorted] = new
+        ids[chosen[order]] = place[first[group]]
+        rows = chosen[first_sorted]
+        self.values[new] = values[rows]
+        self.code[new] = self._code(op)
+        self.left[new] = left[rows]
+        cost = self.cost[left[rows]].astype(np.int64) + 1
+        if right is not None:
+            self.right[new] = right[rows]
+            cost = cost + self.cost[right[rows]]
+        self.cost[new] = np.minimum(cost, np.iinfo(np.int16).max)
+        self._insert(new, projected[first_sorted])
+        self.n += len(new)
+        return ids
+
+    def tree(self, index: int) -> Tree:
+        """The column's expression over the problem's columns."""
+        known = self._trees.get(int(index))
+        if known is None:
+            args = tuple(self.tree(int(side[index])) for side in (self.left, self.right) if side[index] >= 0)
+            known = self._trees[int(index)] = Tree(self.op[self.code[index]], args)
+        return known
+
+
+_UNARY: dict[str, Callable[[Floats], Floats]] = {
+    "NEG": np.negative,
+    "ABS": np.abs,
+    "SQUARE": np.square,
+    "CUBE": lambda a: a * a * a,
+    "INV": np.reciprocal,
+    "SQRT": np.sqrt,
+    "EXP": np.exp,
+    "LOG": np.log,
+    "SIN": np.sin,
+    "COS": np.cos,
+    "TAN": np.tan,
+    "ASIN": np.arcsin,
+    "ACOS": np.arccos,
+    "ATAN": np.arctan,
+    "SINH": np.sinh,
+    "COSH": np.cosh,
+    "TANH": np.tanh,
+}
+_BINARY: dict[str, Callable[[Floats, Floats], Floats]] = {
+    "ADD": np.add,
+    "SUB": np.subtract,
+    "MUL": np.multiply,
+    "DIV": np.divide,
+    "POW": np.power,
+    "MIN": np.minimum,
+    "MAX": np.maximum,
+}
+
+
+def apply(op: str, a: Floats, b: Floats | None = None) -> Floats:
+    """One operation over whole arrays; what has no value is not finite (a DIV by zero too)."""
+    result: Floats = _UNARY[op](a) if b is None else _BINARY[op](a, b)
+    return result

@@ -1,0 +1,162 @@
+"""Closures: from a target, one question to a whole bank at once, and the formula that the answer stands for.
+
+Three families of relations, each a table of angles (`projection`):
+
+* ``affine``: t = a w + b;
+* ``monomial``: t = c w^p prod x_j^e_j, on logarithms;
+* ``exponential``: t = exp(a w) c prod x_j^e_j, the logarithm of t against columns as they are.
+
+A hit names columns only; `answers` turns it into formulas.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from nssr.explore.bank import Bank, Indices
+from nssr.explore.chain import BINARY, TRANSFORMS, Chain
+from nssr.explore.projection import Projection, Table, matched_pairs
+from nssr.explore.rows import Rows
+from nssr.explore.tree import Tree
+
+Floats = npt.NDArray[np.float64]
+
+AFFINE, MONOMIAL, EXPONENTIAL = "affine", "monomial", "exponential"
+FAMILIES = (AFFINE, MONOMIAL, EXPONENTIAL)
+
+
+@dataclass(frozen=True)
+class Hit:
+    """The target of ``chain`` is, by ``family``, a combination of ``terms`` and the family's own columns."""
+
+    chain: Chain
+    family: str
+    terms: tuple[Tree, ...]
+
+
+class Closures:
+    """One bank, its tables, and what can be asked of them about targets on the bank's rows."""
+
+    def __init__(self, rows: Rows, bank: Bank, families: dict[str, Indices], seed: int, operations: frozenset[str]) -> None:
+        self.rows, self.bank, self.families, self.operations = rows, bank, families, operations
+        self.counters: Counter[str] = Counter()
+        few = rows.X[rows.few]
+        self.y = rows.y[rows.few]
+        n = len(self.y)
+        self.x = few
+        self.positive = [j for j in range(few.shape[1]) if (rows.X[:, j] != 0).all() and len(set(rows.X[:, j])) > 1]
+        one = np.ones((n, 1))
+        self.logs = np.column_stack([one, np.log(np.abs(few[:, self.positive]))])
+        self.basis = {AFFINE: one, MONOMIAL: self.logs, EXPONENTIAL: self.logs}
+        self.projection = {f: Projection(self.basis[f], seed + 1) for f in (AFFINE, MONOMIAL)}
+        self.projection[EXPONENTIAL] = self.projection[MONOMIAL]
+        self.ids = families["all"]
+        self.v = bank.values[self.ids]
+        with np.errstate(all="ignore"):
+            self.log_v = np.log(np.abs(self.v))
+        self.table = {
+            AFFINE: Table(self.projection[AFFINE], self.v, self.ids),
+            MONOMIAL: Table(self.projection[MONOMIAL], self.log_v, self.ids),
+            EXPONENTIAL: Table(self.projection[MONOMIAL], self.v, self.ids),
+        }
+        self.room = n - few.shape[1] - 3
+
+    def usable(self, chain: Chain) -> bool:
+        return bool(np.isfinite(chain.values).all()) and float(np.ptp(chain.values)) > 0
+
+    # ---- questions ----------------------------------------------------------------------------------------------------
+
+    def in_span(self, chains: Sequence[Chain]) -> list[Hit]:
+        """Targets that are a number or a monomial."""
+        hits = []
+        for chain in chains:
+            if not np.isfinite(chain.values).all():
+                continue
+            with np.errstate(all="ignore"):
+                log = np.log(np.abs(chain.values))
+                _, _, _, flat = self.projection[MONOMIAL].angles(log[None])
+            if flat[0]:
+                hits.append(Hit(chain, MONOMIAL, ()))
+        return hits
+
+    def look_up(self, chains: Sequence[Chain], families: Iterable[str] = FAMILIES) -> list[Hit]:
+        """Every chain against every column, by every family."""
+        chains = [c for c in chains if self.usable(c)]
+        if not chains:
+            return []
+        targets = np.stack([c.values for c in chains])
+        hits = []
+        for family in families:
+            for question, w in self._ask(targets, family):
+                hits.append(Hit(chains[question], family, (self.bank.tree(w),)))
+        return hits
+
+    def meet(
+        self, chain: Chain, op: str, ids: Indices, transforms: Sequence[str], families: Iterable[str], limit: int = 200
+    ) -> list[Hit]:
+        """The target combined by ``op`` with every column of ``ids``, transformed, against every column of the bank."""
+        found: list[tuple[int, int, int]] = []
+        for at in range(0, len(ids), 32768):
+            part = ids[at : at + 32768]
+            with np.errstate(all="ignore"):
+                targets = BINARY[op][0](chain.values, self.bank.values[part])
+                for name in transforms:
+                    targets = TRANSFORMS[name].forward(targets)
+            for k, family in enumerate(families):
+                found += [(int(part[q]), w, k) for q, w in self._ask(targets, family)]
+        self.counters["look-ups"] += len(ids) * len(list(families))
+        cost = self.bank.cost
+        found.sort(key=lambda f: int(cost[f[0]]) + (int(cost[f[1]]) if f[1] >= 0 else 0))
+        names = list(families)
+        hits = []
+        for v, w, k in found[:limit]:
+            combined = chain.combined(op, self.bank.values[v], self.bank.tree(v))
+            for name in transforms:
+                combined = combined.transformed(name)
+            hits.append(Hit(combined, names[k], (self.bank.tree(w),) if w >= 0 else ()))
+        return hits
+
+    def _ask(self, targets: Floats, family: str) -> list[tuple[int, int]]:
+        with np.errstate(all="ignore"):
+            if family != AFFINE:
+                targets = np.log(np.abs(targets))
+            a, b, good, flat = self.projection[family].angles(targets)
+        if family == EXPONENTIAL:
+            flat[:] = False  # the monomial family says it
+        questions, ids = self.table[family].probe(a, b, good)
+        found = list(zip(questions.tolist(), ids.tolist(), strict=True))
+        return found + [(int(q), -1) for q in np.flatnonzero(flat)[:50]]
+
+    def pairs(self, chain: Chain, family: str, count: int, limit: int = 30) -> list[Hit]:
+        """Pairs among the ``count`` cheapest columns whose combination is the target."""
+        if not self.usable(chain):
+            return []
+        with np.errstate(all="ignore"):
+            t = chain.values if family == AFFINE else np.log(np.abs(chain.values))
+            if not np.isfinite(t).all():
+                return []
+            projection = Projection(np.column_stack([self.basis[family], t]), 7)
+        table = self.table[family]
+        order = np.sort(table.place)[:count]
+        source = self.log_v if family == MONOMIAL else self.v
+        if family == EXPONENTIAL:  # powers and exponents together
+            logs = np.sort(self.table[MONOMIAL].place)[: count // 2]
+            values = np.concatenate([self.v[order[: count // 2]], self.log_v[logs]])
+            ids = np.concatenate([self.ids[order[: count // 2]], -2 - self.ids[logs]])
+            found = matched_pairs(projection, values, ids, limit)
+        else:
+            found = matched_pairs(projection, source[order], self.ids[order], limit)
+        self.counters["pairs"] += 1
+        return [
+            Hit(
+                chain,
+                family,
+                tuple(self.bank.tree(w) if w >= 0 else Tree("LOG", (Tree("ABS", (self.bank.tree(-2 - w),)),)) for w in p),
+            )
+            for p in found
+        ]

@@ -1,0 +1,170 @@
+"""The exact search: closures over growing banks, until a formula holds on every row.
+
+Stages go from cheap to dear, and each is finished before its formulas are compared, so what is found does not depend on the
+clock: time only decides after which stage the search ends.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from nssr.explore.answers import Writer
+from nssr.explore.bank import Bank
+from nssr.explore.chain import TRANSFORMS, Chain
+from nssr.explore.closures import AFFINE, FAMILIES, MONOMIAL, Closures
+from nssr.explore.families import fill
+from nssr.explore.polynomials import Polynomials
+from nssr.explore.problem import Problem
+from nssr.explore.rows import Rows
+from nssr.explore.tree import Tree
+
+CAPACITIES = (3_000, 30_000, 200_000)
+BANK_ROWS = 32
+
+_TARGETS = (
+    "identity",
+    "inverse",
+    "square",
+    "negative square",
+    "root",
+    "log",
+    "exp",
+    "asin",
+    "acos",
+    "atan",
+    "atanh",
+    "tan",
+    "sin",
+    "cos",
+)
+_MET = ("identity", "inverse", "square", "root", "log", "exp")
+_AFTER: tuple[tuple[str, ...], ...] = (
+    (),
+    ("minus one",),
+    ("plus one",),
+    ("log",),
+    ("inverse", "plus one", "log"),
+    ("plus one", "log"),
+    ("exp",),
+    ("square",),
+    ("root",),
+    ("inverse", "minus one"),
+    ("square", "minus one"),
+    ("asin",),
+    ("acos",),
+    ("atan",),
+)
+Stage = tuple[str, Callable[[], list[Tree]]]
+
+
+class ExactSearch:
+    """``stages(round)`` yields the work of one round as named functions that return formulas which hold on every row."""
+
+    def __init__(self, problem: Problem, rows: Rows, memory: int) -> None:
+        self.problem, self.rows = problem, rows
+        self.operations = problem.operations
+        self.counters: Counter[str] = Counter()
+        self.polynomials = Polynomials(rows)
+        self.capacities = [min(c, max(2_000, memory // (8 * BANK_ROWS * 10))) for c in CAPACITIES]
+        self.allowed = [name for name in _TARGETS if set(TRANSFORMS[name].needs) <= self.operations]
+
+    def stages(self, level: int) -> Iterator[Stage]:
+        problem, rows = self.problem, self.rows
+        capacity = self.capacities[level]
+        bank = Bank(rows.X[rows.few], list(range(rows.X.shape[1])), problem.seed, capacity)
+        families = fill(bank, self.operations, capacity)
+        self.counters.update({f"bank: {k}": v for k, v in bank.counters.items()})
+        closures = Closures(rows, bank, families, problem.seed, self.operations)
+        writer = Writer(rows, closures.positive)
+        start = Chain(closures.y)
+        targets = [c for c in (start.transformed(g) for g in self.allowed) if closures.usable(c)]
+
+        yield "span", lambda: writer.exact(closures.in_span(targets))
+        yield "look-up", lambda: writer.exact(closures.look_up(targets))
+        if level == 0:
+            yield "polynomials", lambda: self.polynomial(writer, targets)
+            yield "quotients", lambda: self.exact(self.polynomials.quotient())
+        for family in FAMILIES:
+            yield f"pairs, {family}", lambda family=family: writer.exact(self.pairs(closures, targets, family))  # type: ignore[misc]
+        if level == 0:
+            yield "peeled polynomials", lambda: self.peeled_polynomials(closures, families)
+            return
+        ids = families["all"]
+        met = [c for c in targets if not c.steps or c.steps[-1][0] in _MET]
+        for after in _AFTER:
+            if not all(set(TRANSFORMS[name].needs) <= self.operations for name in after):
+                continue
+            for op in ("t*v", "t/v", "t-v", "v-t", "t+v"):
+                if not after and op in ("t*v", "t/v"):
+                    asked: Sequence[str] = (AFFINE,)
+                else:
+                    asked = (AFFINE, MONOMIAL) if after or op != "t+v" else (MONOMIAL,)
+                yield (
+                    f"meet {op} {' '.join(after)}",
+                    lambda op=op, after=after, asked=asked: [  # type: ignore[misc]
+                        tree for chain in met for tree in writer.exact(closures.meet(chain, op, ids, after, asked))
+                    ],
+                )
+        for family in (AFFINE, MONOMIAL):
+            few = families["simple"][:150] if level == 1 else families["simple"][:400]
+            for op in ("t*v", "t/v", "t-v"):
+                yield (
+                    f"peeled pairs {op}, {family}",
+                    lambda op=op, family=family, few=few: self.peeled_pairs(closures, writer, met, op, family, few),  # type: ignore[misc]
+                )
+        self.counters.update(closures.counters)
+
+    def exact(self, trees: list[Tree]) -> list[Tree]:
+        if not trees:
+            return []
+        with np.errstate(all="ignore"):
+            holds = self.rows.exact(self.rows.values(trees))
+        return [t for t, h in zip(trees, holds, strict=True) if h]
+
+    def pairs(self, closures: Closures, targets: list[Chain], family: str) -> list:
+        return [hit for chain in targets for hit in closures.pairs(chain, family, len(closures.ids))]
+
+    def polynomial(self, writer: Writer, targets: list[Chain]) -> list[Tree]:
+        found = []
+        for chain in targets:
+            found += self.exact(self.polynomials.polynomial(chain, writer.target(chain)))
+        return found
+
+    def peeled_polynomials(self, closures: Closures, families: dict[str, np.ndarray]) -> list[Tree]:
+        """Polynomials left after y, 1/y or y^2 is multiplied or divided by a simple column."""
+        peels = np.unique(np.concatenate([families["monomials"][:300], families["simple"][:700]]))
+        trees = [closures.bank.tree(i) for i in peels]
+        with np.errstate(all="ignore"):
+            v = self.rows.values(trees)
+            usable = np.isfinite(v).all(axis=1)
+            found: list[Tree] = []
+            start = Chain(self.rows.y)
+            for name in ("identity", "inverse", "square"):
+                if name not in self.allowed:
+                    continue
+                chain = start.transformed(name)
+                for op, targets in (("t*v", chain.values * v), ("t/v", chain.values / v)):
+                    good = usable & np.isfinite(targets).all(axis=1)
+                    for degree in self.polynomials.degrees(4):
+                        fits = np.flatnonzero(good)
+                        fits = fits[self.polynomials.fits(targets[fits], degree)]
+                        for k in fits[:20]:
+                            peeled = chain.combined(op, v[k], trees[k])
+                            found += self.exact(self.polynomials.polynomial(peeled, peeled.values, degree))
+                        if len(fits):
+                            break
+        return found
+
+    def peeled_pairs(
+        self, closures: Closures, writer: Writer, targets: list[Chain], op: str, family: str, few: np.ndarray
+    ) -> list[Tree]:
+        """Pairs among small columns for targets combined with one more small column."""
+        found: list[Tree] = []
+        for chain in targets[:4]:
+            for v in few:
+                peeled = chain.combined(op, closures.bank.values[v], closures.bank.tree(v))
+                found += writer.exact(closures.pairs(peeled, family, 4000, 10))
+        return found

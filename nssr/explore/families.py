@@ -1,0 +1,192 @@
+"""Which columns a bank holds: families of expressions that laws are made of, cheapest first.
+
+A complete enumeration by size reaches exp(h w / (k T)) - 1 only after billions of columns, though it is a monomial, a function
+and a sum with 1. So the bank is filled with monomials of the inputs, sums and differences of pairs, functions of both, their
+sums with 1, products of those, and only then, to the brim, with everything by size. Each family is cut by cost, never by time.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Collection
+
+import numpy as np
+import numpy.typing as npt
+
+from nssr.explore.bank import Bank, Indices
+
+_FUNCTIONS = ("SQRT", "EXP", "LOG", "SIN", "COS", "TAN", "TANH", "ASIN", "ACOS", "ATAN", "SINH", "COSH")
+
+
+def fill(bank: Bank, operations: Collection[str], capacity: int) -> dict[str, Indices]:
+    """Fills the bank up to ``capacity`` columns. Returns the families by name, each in order of cost."""
+    return _Filling(bank, frozenset(operations), capacity).run()
+
+
+class _Filling:
+    def __init__(self, bank: Bank, operations: frozenset[str], capacity: int) -> None:
+        self.bank, self.operations, self.capacity = bank, operations, capacity
+        self.functions = [f for f in _FUNCTIONS if f in operations]
+
+    def run(self) -> dict[str, Indices]:
+        bank = self.bank
+        share = self.capacity
+        monomials = self.monomials(max(60, share // 60))
+        small = monomials[: max(24, int(np.sqrt(share / 20)))]
+        sums = self.sums(small)
+        scaled = self.scaled(monomials[: share // 200 + 20])
+        ones = self.with_one(np.concatenate([monomials, self.squares(sums[: share // 40])]))
+        arguments = self.by_cost(np.concatenate([monomials[: share // 80 + 20], scaled, sums[: share // 80 + 40]]))
+        functions = self.apply_functions(arguments)
+        roots = self.apply_functions(self.by_cost(ones)[: share // 40 + 20], ("SQRT", "LOG", "EXP", "INV"))
+        nearly = self.with_one(self.by_cost(functions)[: share // 20 + 20])
+        squared = self.squares(self.by_cost(np.concatenate([functions, sums]))[: share // 20 + 20])
+        simple = self.by_cost(np.concatenate([sums, ones, functions, roots, nearly, squared]))
+        products = self.products(monomials[: max(12, share // 4000)], simple, share // 4)
+        mixed = self.pairs("ADD", self.by_cost(np.concatenate([small, functions[:400], squared[:400]])), share // 8)
+        self.everything()
+        every = np.arange(len(bank))
+        every = every[~np.isin(every, list(bank.number))]
+        return {
+            "monomials": monomials,
+            "small": small,
+            "sums": sums,
+            "functions": functions,
+            "simple": simple,
+            "products": products,
+            "mixed": mixed,
+            "all": self.by_cost(every),
+        }
+
+    def by_cost(self, ids: Indices) -> Indices:
+        """Different ids, the cheap ones first; what was dropped (-1) and numbers go."""
+        ids = np.unique(ids[ids >= 0])
+        if self.bank.number:
+            ids = ids[~np.isin(ids, list(self.bank.number))]
+        return ids[np.argsort(self.bank.cost[ids], kind="stable")]
+
+    def monomials(self, limit: int) -> Indices:
+        """Products of small powers of the inputs, by the sum of the exponents' sizes."""
+        bank, d = self.bank, len(self.bank.leaves)
+        known: dict[tuple[int, ...], int] = {}
+        layer: list[tuple[int, ...]] = []
+        for j, leaf in enumerate(bank.leaves):
+            key = tuple(int(i == j) for i in range(d))
+            known[key] = int(leaf)
+            layer.append(key)
+        if "INV" in self.operations or "DIV" in self.operations:
+            for j, leaf in enumerate(bank.leaves):
+                (inverse,) = bank.extend("INV", np.array([leaf])) if "INV" in self.operations else (-1,)
+                key = tuple(-int(i == j) for i in range(d))
+                if inverse >= 0:
+                    known[key] = int(inverse)
+                    layer.append(key)
+        for _ in range(2, 8):
+            if len(known) >= limit or not layer:
+                break
+            wanted: dict[tuple[int, ...], tuple[str, int, int]] = {}
+            for key in layer:
+                for j in range(d):
+                    for step, op in ((1, "MUL"), (-1, "DIV")):
+                        if op not in self.operations:
+                            continue
+                        new = tuple(e + step * (i == j) for i, e in enumerate(key))
+                        if sum(map(abs, new)) <= sum(map(abs, key)) or max(map(abs, new)) > 6:
+                            continue
+                        if new not in known and new not in wanted:
+                            wanted[new] = (op, known[key], int(bank.leaves[j]))
+            # Few variables and equal exponents first, then whole powers.
+            order = sorted(wanted, key=lambda e: (sum(map(abs, e)), max(map(abs, e)), sum(x != 0 for x in e)))[
+                : limit - len(known)
+            ]
+            layer = []
+            for op in ("MUL", "DIV"):
+                keys = [key for key in order if wanted[key][0] == op]
+                if not keys:
+                    continue
+                ids = bank.extend(op, np.array([wanted[k][1] for k in keys]), np.array([wanted[k][2] for k in keys]))
+                for key, found in zip(keys, ids.tolist(), strict=True):
+                    if found >= 0:
+                        known[key] = found
+                        layer.append(key)
+        return self.by_cost(np.array(list(known.values()), dtype=np.int64))
+
+    def pairs(self, op: str, ids: Indices, limit: int) -> Indices:
+        """``op`` over pairs of ``ids``, those of least cost together first."""
+        if op not in self.operations or not len(ids) or limit <= 0:
+            return np.empty(0, dtype=np.int64)
+        n = min(len(ids), int(np.sqrt(2 * limit)) + 2)
+        ids = ids[:n]
+        i, j = np.triu_indices(n, 1) if op in ("ADD", "MUL", "SUB") else np.nonzero(~np.eye(n, dtype=bool))
+        cost = self.bank.cost[ids]
+        order = np.argsort(cost[i] + cost[j], kind="stable")[:limit]
+        return self.bank.extend(op, ids[i[order]], ids[j[order]])
+
+    def sums(self, ids: Indices) -> Indices:
+        n = len(ids) ** 2
+        return self.by_cost(np.concatenate([self.pairs(op, ids, n) for op in ("ADD", "SUB")]))
+
+    def scaled(self, ids: Indices) -> Indices:
+        if "MUL" not in self.operations:
+            return np.empty(0, dtype=np.int64)
+        found = [
+            self.bank.extend("MUL", np.full(len(ids), self.bank.constant(k)), ids) for k in (2.0, 0.5, float(np.pi), 3.0, 4.0)
+        ]
+        return self.by_cost(np.concatenate(found))
+
+    def with_one(self, ids: Indices) -> Indices:
+        one = np.full(len(ids), self.bank.constant(1.0))
+        found = []
+        if "ADD" in self.operations:
+            found.append(self.bank.extend("ADD", ids, one))
+        if "SUB" in self.operations:
+            found.append(self.bank.extend("SUB", one, ids))
+        return self.by_cost(np.concatenate(found)) if found else np.empty(0, dtype=np.int64)
+
+    def squares(self, ids: Indices) -> Indices:
+        if "SQUARE" in self.operations:
+            return self.by_cost(self.bank.extend("SQUARE", ids))
+        return self.by_cost(self.bank.extend("MUL", ids, ids)) if "MUL" in self.operations else np.empty(0, dtype=np.int64)
+
+    def apply_functions(self, ids: Indices, functions: Collection[str] | None = None) -> Indices:
+        chosen = [f for f in (functions or self.functions) if f in self.operations]
+        found = [self.bank.extend(f, ids) for f in chosen]
+        return self.by_cost(np.concatenate(found)) if found else np.empty(0, dtype=np.int64)
+
+    def products(self, few: Indices, many: Indices, limit: int) -> Indices:
+        found = []
+        for op in ("MUL", "DIV"):
+            if op not in self.operations or not len(few):
+                continue
+            part = many[: limit // (2 * len(few))]
+            left, right = np.repeat(part, len(few)), np.tile(few, len(part))
+            found.append(self.bank.extend(op, left, right))
+        found.append(self.pairs("MUL", many, limit // 4))
+        return self.by_cost(np.concatenate(found)) if found else np.empty(0, dtype=np.int64)
+
+    def everything(self) -> None:
+        """All operations over all columns by size, until the bank is full."""
+        bank = self.bank
+        unary = [f for f in ("SQUARE", "INV", *self.functions) if f in self.operations]
+        binary = [f for f in ("ADD", "SUB", "MUL", "DIV", "POW") if f in self.operations]
+        start = len(bank)
+        leaves = self.by_cost(bank.leaves)
+        levels: dict[int, npt.NDArray[np.int64]] = {1: leaves}
+        for cost in range(2, 12):
+            if len(bank) >= self.capacity:
+                break
+            found = [np.empty(0, dtype=np.int64)]
+            for op in unary:
+                found.append(bank.extend(op, levels[cost - 1]))
+            for op, i in itertools.product(binary, range(1, cost - 1)):
+                j = cost - 1 - i
+                if (op in ("ADD", "MUL") and i < j) or not len(levels[i]) or not len(levels[j]):
+                    continue
+                room = self.capacity - len(bank)
+                if room <= 0:
+                    break
+                left, right = np.repeat(levels[i], len(levels[j])), np.tile(levels[j], len(levels[i]))
+                found.append(bank.extend(op, left[: 4 * room], right[: 4 * room]))
+            ids = np.unique(np.concatenate(found))
+            levels[cost] = ids[ids >= 0]
+        bank.counters["by size"] += len(bank) - start

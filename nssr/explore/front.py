@@ -1,0 +1,130 @@
+"""The front: formulas found so far by complexity and loss, and the one to return by description length.
+
+Description length (J. Rissanen, Automatica 14, 1978): bits for the formula plus bits for the errors that it leaves,
+n/2 log2(mean squared error). A number costs by its digits, a small integer little. Below the resolution of the data no
+error counts, so among exact formulas the shortest wins.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+
+from nssr.explore.problem import Problem
+from nssr.explore.tree import Tree, columns, formulas, numbers, size
+
+Floats = npt.NDArray[np.float64]
+
+RESOLUTION = 1e-10
+"""Errors below this share of the target's standard deviation are taken for rounding."""
+
+
+def number_bits(value: float) -> float:
+    """Bits to write a number: a small integer is cheap, each significant digit costs log2(10)."""
+    value = abs(value)
+    if value.is_integer() and value < 1e15:
+        return 1.0 + 2.0 * math.log2(1.0 + value)
+    if not math.isfinite(value):
+        return 1e6
+    digits = next((d for d in range(1, 17) if float(f"{value:.{d}g}") == value), 17)
+    return 6.0 + 3.32 * digits
+
+
+def formula_bits(tree: Tree, symbol_bits: float) -> float:
+    return symbol_bits * size(tree) + sum(number_bits(value) for value in numbers(tree))
+
+
+def nested(tree: Tree, limits: dict[str, dict[str, int]] | None) -> bool:
+    """Whether the tree keeps to the limits of nesting."""
+    if not limits:
+        return True
+
+    def deepest(node: Tree, op: str) -> int:
+        below = max((deepest(arg, op) for arg in node.args), default=0)
+        return below + (node.op == op)
+
+    def visit(node: Tree) -> bool:
+        for inner, most in limits.get(node.op, {}).items():
+            if max((deepest(arg, inner) for arg in node.args), default=0) > most:
+                return False
+        return all(visit(arg) for arg in node.args)
+
+    return visit(tree)
+
+
+class Front:
+    """Every admitted formula with its loss on the given rows; the best per complexity."""
+
+    def __init__(self, problem: Problem, X: Floats, y: Floats, weights: Floats | None) -> None:
+        self.problem = problem
+        self.X, self.y = X, y
+        self.weights = np.ones(len(y)) if weights is None else weights
+        self.weights = self.weights / self.weights.mean()
+        self.variance = float(np.average((y - np.average(y, weights=self.weights)) ** 2, weights=self.weights))
+        self.symbol_bits = math.log2(4 + len(problem.operations) / 2 + X.shape[1])
+        self.floor = max((RESOLUTION**2) * self.variance, 1e-300)
+        self.limits = {k: dict(v) for k, v in problem.nesting.items()}
+        self.losses: dict[Tree, float] = {}
+        self.best: dict[int, tuple[float, Tree]] = {}
+
+    def allowed(self, tree: Tree) -> bool:
+        p = self.problem
+        if p.max_complexity is not None and size(tree) > p.max_complexity:
+            return False
+        if not p.required <= columns(tree) or not nested(tree, self.limits):
+            return False
+        return operations_of(tree) <= p.operations | {"PI", "column", "number", "NEG"}
+
+    def admit(self, trees: Iterable[Tree]) -> None:
+        """Evaluates the trees on the rows and keeps those that are allowed, finite and best of their size."""
+        fresh = [t for t in dict.fromkeys(trees) if t not in self.losses and self.allowed(t)]
+        for at in range(0, len(fresh), 512):
+            part = fresh[at : at + 512]
+            with np.errstate(all="ignore"):
+                values = formulas(part).predict(self._data())
+                losses = ((values - self.y) ** 2 * self.weights).mean(axis=1)
+            for tree, loss in zip(part, losses.tolist(), strict=True):
+                self.losses[tree] = loss
+                if not math.isfinite(loss):
+                    continue
+                n = size(tree)
+                if n not in self.best or self.key(loss, tree) < self.key(*self.best[n]):
+                    self.best[n] = (loss, tree)
+
+    def key(self, loss: float, tree: Tree) -> tuple[float, float]:
+        return (max(loss, self.floor), sum(map(number_bits, numbers(tree))))
+
+    def _data(self):  # type: ignore[no-untyped-def]
+        from nssr.engine.formulas import Columns
+
+        if not hasattr(self, "_columns"):
+            self._columns = Columns(self.X, self.y)
+        return self._columns
+
+    def bits(self, tree: Tree) -> float:
+        loss = max(self.losses[tree], self.floor)
+        return formula_bits(tree, self.symbol_bits) + 0.5 * len(self.y) * math.log2(loss / max(self.variance, 1e-300))
+
+    def pareto(self) -> list[Tree]:
+        """Simplest first, each better than all simpler ones."""
+        result: list[Tree] = []
+        least = math.inf
+        for n in sorted(self.best):
+            loss, tree = self.best[n]
+            loss = max(loss, self.floor)
+            if loss < least * (1 - 1e-9):
+                least = loss
+                result.append(tree)
+        return result
+
+    def shortest(self, count: int) -> list[Tree]:
+        """The formulas of least description length."""
+        finite = [t for t, loss in self.losses.items() if math.isfinite(loss)]
+        return sorted(finite, key=self.bits)[:count]
+
+
+def operations_of(tree: Tree) -> frozenset[str]:
+    return frozenset((tree.op,)).union(*(operations_of(arg) for arg in tree.args))

@@ -1,0 +1,163 @@
+"""The noisy search: the closures by least squares over a bank on all rows, refined, judged by description length."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from nssr.explore.answers import Writer
+from nssr.explore.bank import Bank
+from nssr.explore.chain import TRANSFORMS, Chain
+from nssr.explore.closures import AFFINE, EXPONENTIAL, FAMILIES, MONOMIAL, Hit
+from nssr.explore.exact import Stage
+from nssr.explore.families import fill
+from nssr.explore.front import Front
+from nssr.explore.problem import Problem
+from nssr.explore.refining import fitted, shortened
+from nssr.explore.regression import Scorer, Target, most_promising, weighted
+from nssr.explore.rows import Rows
+from nssr.explore.tree import Tree
+
+CAPACITIES = (2_000, 12_000, 40_000)
+MAX_ROWS = 400
+_TARGETS = ("identity", "inverse", "square", "root", "log", "exp", "asin", "acos", "atan", "tan")
+_PEELED = ("identity", "inverse", "square", "root", "log")
+_AFTER: tuple[tuple[str, ...], ...] = ((), ("minus one",), ("plus one",), ("log",), ("inverse", "plus one", "log"), ("square",))
+_BLOCK = 48  # targets at once: the matrices of scores stay in cache-sized memory
+
+
+class NoisySearch:
+    """``stages(level)`` yields work; what it finds goes to the front by itself."""
+
+    def __init__(self, problem: Problem, front: Front, memory: int) -> None:
+        self.problem, self.front = problem, front
+        n = len(front.y)
+        few = np.sort(np.random.default_rng(problem.seed).permutation(n)[:MAX_ROWS])
+        self.X, self.y, self.weights = front.X[few], front.y[few], front.weights[few]
+        self.rows = Rows(self.X, self.y, len(few), problem.seed)
+        self.positive = [j for j in range(self.X.shape[1]) if (self.X[:, j] != 0).all() and float(np.ptp(self.X[:, j])) > 0]
+        logs = np.log(np.abs(self.X[:, self.positive]))
+        one = np.ones((len(few), 1))
+        self.basis = {AFFINE: one, MONOMIAL: np.column_stack([one, logs]), EXPONENTIAL: np.column_stack([one, logs])}
+        self.writer = Writer(self.rows, self.positive, self.weights)
+        self.capacities = [min(c, max(500, memory // (8 * len(few) * 12))) for c in CAPACITIES]
+        self.counters: Counter[str] = Counter()
+        self.refined: set[Tree] = set()
+
+    def stages(self, level: int) -> Iterator[Stage]:
+        operations = self.problem.operations
+        bank = Bank(self.X, list(range(self.X.shape[1])), self.problem.seed, self.capacities[level])
+        families = fill(bank, operations, self.capacities[level])
+        ids = families["all"]
+        raw = Scorer(bank.values[ids], ids)
+        with np.errstate(all="ignore"):
+            log = Scorer(np.log(np.abs(bank.values[ids])), ids)
+        scorers = {AFFINE: raw, MONOMIAL: log, EXPONENTIAL: raw}
+        start, moved = Chain(self.y), Chain(self.y + 1e-6 * np.maximum(np.abs(self.y), 1e-3 * np.abs(self.y).max()))
+        both = [(start.transformed(g), moved.transformed(g)) for g in _TARGETS if set(TRANSFORMS[g].needs) <= operations]
+        yield "regressions", lambda: self.regress(bank, scorers, both, np.zeros(len(both)), FAMILIES)
+        yield "refining", self.refine
+        if level == 0:
+            yield "two terms", lambda: self.two_terms(bank, raw, families["simple"][:300])
+            yield "refining", self.refine
+            return
+        yield "two terms", lambda: self.two_terms(bank, raw, families["simple"][: 300 * level])
+        peels = families["simple"][: 150 * 2**level]
+        for after in _AFTER:
+            if not all(set(TRANSFORMS[name].needs) <= operations for name in after):
+                continue
+            for op in ("t*v", "t/v", "t-v", "v-t"):
+                if not after and op in ("t*v", "t/v"):
+                    asked: Sequence[str] = (AFFINE,)
+                else:
+                    asked = (AFFINE, MONOMIAL)
+                chosen = [b for b in both if not b[0].steps or b[0].steps[-1][0] in _PEELED[: 1 + 2 * level]]
+                for pair in chosen:
+                    yield (
+                        f"peeled {op} {' '.join(after)}",
+                        lambda op=op, after=after, pair=pair, asked=asked: self.peeled(  # type: ignore[misc]
+                            bank, scorers, pair, op, peels, after, asked
+                        ),
+                    )
+            yield "refining", self.refine
+
+    def regress(
+        self,
+        bank: Bank,
+        scorers: dict[str, Scorer],
+        both: Sequence[tuple[Chain, Chain]],
+        extra: npt.NDArray[np.float64],
+        asked: Sequence[str],
+        count: int = 60,
+    ) -> list[Tree]:
+        hits: list[Hit] = []
+        floor = self.front.floor * len(self.y)
+        for family in asked:
+            targets, costs = [], []
+            for (chain, moved), cost in zip(both, extra, strict=True):
+                target = weighted(chain, self.y, self.weights, moved.values, family != AFFINE)
+                if target is not None:
+                    targets.append(target)
+                    costs.append(cost)
+            for at in range(0, len(targets), _BLOCK):
+                block: list[Target] = targets[at : at + _BLOCK]
+                scorer = scorers[family]
+                with np.errstate(all="ignore"):
+                    errors = scorer.errors(block, [self.basis[family]] * len(block))
+                self.counters["regressions"] += errors.size
+                cost = bank.cost[scorer.ids].astype(float)
+                best = most_promising(errors, cost, np.array(costs[at : at + _BLOCK]), len(self.y), floor, count)
+                for place in best.tolist():
+                    column, k = divmod(place, len(block))
+                    hits.append(Hit(block[k].chain, family, (bank.tree(scorer.ids[column]),)))
+                if family != EXPONENTIAL:
+                    hits += [Hit(t.chain, family, ()) for t in block if not extra.any()]
+        self.front.admit(tree for hit in hits for tree in self.writer.written(hit, noisy=True))
+        return []
+
+    def peeled(
+        self,
+        bank: Bank,
+        scorers: dict[str, Scorer],
+        pair: tuple[Chain, Chain],
+        op: str,
+        peels: npt.NDArray[np.int64],
+        after: Sequence[str],
+        asked: Sequence[str],
+    ) -> list[Tree]:
+        both = []
+        for v in peels:
+            values, tree = bank.values[v], bank.tree(v)
+            combined = [chain.combined(op, values, tree) for chain in pair]
+            for name in after:
+                combined = [chain.transformed(name) for chain in combined]
+            both.append((combined[0], combined[1]))
+        return self.regress(bank, scorers, both, bank.cost[peels].astype(float) + len(after), asked, 30)
+
+    def two_terms(self, bank: Bank, scorer: Scorer, others: npt.NDArray[np.int64]) -> list[Tree]:
+        """y = a v + b w + c."""
+        target = Target(Chain(self.y), self.y, self.weights)
+        errors = scorer.pair_errors(target, bank.values[others])
+        cost = bank.cost[scorer.ids].astype(float)
+        floor = self.front.floor * len(self.y)
+        best = most_promising(errors, cost, bank.cost[others].astype(float) + 2, len(self.y), floor, 100)
+        hits = []
+        for place in best.tolist():
+            column, k = divmod(place, len(others))
+            hits.append(Hit(Chain(self.y), AFFINE, (bank.tree(scorer.ids[column]), bank.tree(others[k]))))
+        self.counters["regressions"] += errors.size
+        self.front.admit(tree for hit in hits for tree in self.writer.written(hit, noisy=True))
+        return []
+
+    def refine(self) -> list[Tree]:
+        """Constants of the best formulas fitted, then shortened."""
+        front = self.front
+        candidates = [t for t in [*front.shortest(120), *front.pareto()] if t not in self.refined]
+        self.refined.update(candidates)
+        front.admit(fitted(candidates, front, self.problem.loss))
+        for tree in front.shortest(12):
+            shortened(tree, front)
+        return []

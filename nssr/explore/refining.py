@@ -1,0 +1,111 @@
+"""Constants: fitted by Levenberg-Marquardt, then shortened where the data do not tell the difference."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from nssr.engine.constants import fit_constants
+from nssr.explore.front import Front
+from nssr.explore.tree import Tree, number, numbers, with_numbers
+from nssr.notation import NUMBER
+from nssr.primitives import BY_NAME, TOKEN_FLOAT, TOKEN_INT, TOKEN_VARIABLE
+
+MAX_CONSTANTS = 8
+
+
+def free_numbers(tree: Tree) -> list[float]:
+    """The numbers that are fitted: those that are no integers."""
+    return [k for k in numbers(tree) if not float(k).is_integer()]
+
+
+def _batch(trees: Sequence[Tree]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    tokens: list[int] = []
+    operands: list[int] = []
+    constants: list[float] = []
+    offsets = [0]
+
+    def write(node: Tree) -> None:
+        for arg in node.args:
+            write(arg)
+        if node.op == "column":
+            tokens.append(TOKEN_VARIABLE)
+            operands.append(int(node.value))
+        elif node.op == NUMBER and float(node.value).is_integer() and abs(node.value) < 2**31:
+            tokens.append(TOKEN_INT)
+            operands.append(int(node.value))
+        elif node.op == NUMBER:
+            tokens.append(TOKEN_FLOAT)
+            operands.append(len(constants))
+            constants.append(node.value)
+        else:
+            tokens.append(BY_NAME["FDIV" if node.op == "DIV" else node.op].opcode)
+            operands.append(0)
+
+    for tree in trees:
+        write(tree)
+        offsets.append(len(tokens))
+    return (
+        np.array(tokens, dtype=np.int32),
+        np.array(operands, dtype=np.int32),
+        np.array(constants, dtype=np.float64),
+        np.array(offsets, dtype=np.int64),
+    )
+
+
+def fitted(trees: Sequence[Tree], front: Front, loss: str = "squared", max_iterations: int = 30) -> list[Tree]:
+    """The trees with their free numbers fitted to the front's rows; whole numbers stay."""
+    ready = [t for t in trees if 1 <= len(free_numbers(t)) <= MAX_CONSTANTS]
+    if not ready:
+        return []
+    tokens, operands, constants, offsets = _batch(ready)
+    scale = 1.0
+    if loss != "squared":
+        scale = max(1.4826 * float(np.median(np.abs(front.y - np.median(front.y)))) * 0.1, 1e-300)
+    fit = fit_constants(
+        tokens, operands, constants, offsets, front.X, front.y,
+        sample_weight=front.weights, max_iterations=max_iterations, loss=loss, loss_scale=scale,
+    )  # fmt: skip
+    result = []
+    values = iter(fit.constants.tolist())
+    for tree in ready:
+        result.append(_replaced(tree, values))
+    return result
+
+
+def _replaced(tree: Tree, values: Iterator[float]) -> Tree:
+    if tree.op == NUMBER:
+        return tree if float(tree.value).is_integer() and abs(tree.value) < 2**31 else number(next(values))
+    return Tree(tree.op, tuple(_replaced(arg, values) for arg in tree.args), tree.value)
+
+
+def shortened(tree: Tree, front: Front) -> Tree:
+    """Numbers with as few digits as the description length allows, the rest fitted anew after each."""
+    front.admit([tree])
+    if not math.isfinite(front.losses.get(tree, math.inf)):
+        return tree
+    best = tree
+    for place in range(len(numbers(tree))):
+        values = numbers(best)
+        value = values[place]
+        if float(value).is_integer():
+            continue
+        trials = []
+        for candidate in _roundings(value):
+            trial = with_numbers(best, [*values[:place], candidate, *values[place + 1 :]])
+            trials.append(trial)
+        front.admit(trials)
+        known = [t for t in [best, *trials] if math.isfinite(front.losses.get(t, math.inf))]
+        best = min(known, key=front.bits)
+    return best
+
+
+def _roundings(value: float) -> list[float]:
+    found = [float(round(value))] if round(value) else []
+    for q in (2, 3, 4, 5, 6, 8):
+        if abs(value) < 100 and round(value * q):
+            found.append(round(value * q) / q)
+    found += [float(f"{value:.{digits}g}") for digits in range(1, 9)]
+    return list(dict.fromkeys(found))

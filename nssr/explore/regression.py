@@ -1,0 +1,121 @@
+"""Closures for noisy targets: the same relations as in `closures`, by least squares over whole banks.
+
+Noise rules out look-ups: nothing agrees to nine digits. But the best a w + S b for every column w and for many targets t at
+once is a handful of matrix products: with t and w made orthogonal to S, the error that remains is |t|^2 (1 - cos^2(t, w)).
+Rows are weighted by the derivative of the target by y, so that an error counts as what it is in y (the delta method).
+
+A two-term sum a v + b w + c for all pairs comes from one Gram matrix in the same way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from nssr.explore.chain import Chain
+
+Floats = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.int64]
+
+BITS_PER_NODE = 4.0
+"""About log2 of the symbols a formula may hold: what one more node has to gain."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A chain's target with the weights that make its errors those of y. ``values``, ``weights``: (rows,)."""
+
+    chain: Chain
+    values: Floats
+    weights: Floats
+
+
+def weighted(chain: Chain, y: Floats, weights: Floats, slope_of: Floats, logarithm: bool) -> Target | None:
+    """The target of a chain; ``slope_of``: the same chain's target for y moved by a small step."""
+    with np.errstate(all="ignore"):
+        t, moved = (np.log(np.abs(v)) if logarithm else v for v in (chain.values, slope_of))
+        step = 1e-6 * np.maximum(np.abs(y), 1e-3 * np.abs(y).max())
+        slope = np.abs((moved - t) / step)
+        w = weights / slope**2
+    if not (np.isfinite(t).all() and np.isfinite(w).all()) or w.max() <= 0:
+        return None
+    if not float(np.ptp(t)) > 0:
+        return None
+    return Target(chain, t, w)
+
+
+class Scorer:
+    """Columns (n, rows) with their squares, ready to be regressed on."""
+
+    def __init__(self, columns: Floats, ids: Indices) -> None:
+        finite = np.isfinite(columns).all(axis=1) & (np.abs(columns).max(axis=1) < 1e60)
+        self.columns, self.ids = np.ascontiguousarray(columns[finite]), ids[finite]
+        # Columns to one size: squares of large ones would drown the rounding of small ones.
+        self.size = np.abs(self.columns).max(axis=1, keepdims=True)
+        self.size[self.size == 0] = 1.0
+        self.columns /= self.size
+        self.squares = self.columns**2
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def errors(self, targets: Sequence[Target], bases: Sequence[Floats]) -> Floats:
+        """(columns, targets): the weighted squared error, in units of y squared, of the best a w + S b."""
+        n = len(targets)
+        result = np.empty((len(self), n))
+        t_all = np.empty((self.columns.shape[1], n))
+        w_all = np.empty_like(t_all)
+        left = np.empty(n)
+        qs = []
+        for k, (target, basis) in enumerate(zip(targets, bases, strict=True)):
+            root = np.sqrt(target.weights)
+            q, _ = np.linalg.qr(root[:, None] * basis)
+            t = root * target.values
+            for _ in range(2):
+                t = t - q @ (q.T @ t)
+            left[k] = t @ t
+            t_all[:, k] = root * t
+            w_all[:, k] = target.weights
+            qs.append(root[:, None] * q)
+        result[:] = self.columns @ t_all
+        np.square(result, out=result)
+        rest = self.squares @ w_all
+        width = qs[0].shape[1]
+        inside = self.columns @ np.concatenate(qs, axis=1)
+        spans = np.square(inside).reshape(len(self), n, width).sum(axis=2)
+        with np.errstate(all="ignore"):
+            own = rest - spans
+            gain = np.where(own > 1e-9 * rest, result / own, 0.0)
+        return np.maximum(left - gain, 0.0)
+
+    def pair_errors(self, target: Target, others: Floats) -> Floats:
+        """(columns, others): the squared error of the best a w + b v + c with every v of ``others`` (m, rows), equal weights."""
+        n = self.columns.shape[1]
+        w = self.columns - self.columns.mean(axis=1, keepdims=True)
+        v = others - others.mean(axis=1, keepdims=True)
+        v = v / np.maximum(np.sqrt((v * v).sum(axis=1, keepdims=True)), 1e-300)
+        t = target.values - target.values.mean()
+        size = np.sqrt((w * w).sum(axis=1, keepdims=True))
+        w = w / np.maximum(size, 1e-300)
+        flat = size[:, 0] < 1e-9 * np.sqrt(n)
+        cross = w @ v.T
+        tw, tv = w @ t, v @ t
+        with np.errstate(all="ignore"):
+            own = 1.0 - cross**2
+            gain = (tw[:, None] ** 2 + tv**2 - 2 * tw[:, None] * tv * cross) / own
+            gain = np.where((own > 1e-7) & ~flat[:, None], gain, 0.0)
+        return np.maximum(t @ t - gain, 0.0) * float(target.weights.mean())
+
+
+def most_promising(errors: Floats, costs: Floats, extra: Floats, n_rows: int, floor: float, count: int) -> Indices:
+    """Flat places of the ``count`` entries of least description length: errors (columns, targets), cost in nodes of each."""
+    with np.errstate(all="ignore"):
+        bits = 0.5 * n_rows * np.log2(np.maximum(errors, floor)) + BITS_PER_NODE * (costs[:, None] + extra)
+    flat = bits.ravel()
+    count = min(count, flat.size)
+    best = np.argpartition(flat, count - 1)[:count]
+    chosen: Indices = best[np.argsort(flat[best], kind="stable")]
+    return chosen

@@ -1,0 +1,187 @@
+"""`explore`: from columns and a target to a front of formulas, exact where there is an exact one."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from nssr.explore.exact import BANK_ROWS, ExactSearch, Stage
+from nssr.explore.front import Front
+from nssr.explore.noisy import NoisySearch
+from nssr.explore.problem import Found, Problem, Progress, Result
+from nssr.explore.refining import fitted, shortened
+from nssr.explore.rows import Rows
+from nssr.explore.tree import Tree, number, size
+
+WORK_ROWS = 2_000
+"""Rows that the search looks at; all others only verify."""
+HELD_OUT = 0.2
+"""Share of the rows that choose neither the shape nor the constants of a formula, where there are at least 40."""
+
+
+def _never() -> bool:
+    return False
+
+
+def explore(
+    problem: Problem,
+    *,
+    max_time: float,
+    n_threads: int = 1,
+    memory: int = 2_000_000_000,
+    cancelled: Callable[[], bool] = _never,
+    on_progress: Progress | None = None,
+) -> Result:
+    """Searches for at most ``max_time`` seconds, in ``memory`` bytes; ends at once with a formula that holds on every row.
+
+    Deterministic for a seed, but for the stage at which time runs out. ``cancelled`` is asked between units of work.
+    """
+    return _Exploration(problem, max_time, memory, cancelled, on_progress).run()
+
+
+class _Exploration:
+    def __init__(
+        self, problem: Problem, max_time: float, memory: int, cancelled: Callable[[], bool], on_progress: Progress | None
+    ) -> None:
+        self.problem, self.max_time, self.memory = problem, max_time, memory
+        self.cancelled, self.on_progress = cancelled, on_progress
+        self.start = time.monotonic()
+        n = len(problem.y)
+        order = np.random.default_rng(problem.seed).permutation(n)
+        self.work = np.sort(order[:WORK_ROWS])
+        held = int(HELD_OUT * len(self.work)) if len(self.work) >= 40 else 0
+        mixed = np.random.default_rng(problem.seed + 1).permutation(self.work)
+        self.held, self.train = np.sort(mixed[:held]), np.sort(mixed[held:])
+        w = problem.weights
+        self.front = Front(problem, problem.X[self.train], problem.y[self.train], None if w is None else w[self.train])
+        self.exact: list[Tree] = []
+        self.counters: Counter[str] = Counter()
+        self.shown: list[Tree] = []
+
+    def seconds(self) -> float:
+        return time.monotonic() - self.start
+
+    def run(self) -> Result:
+        y = self.problem.y
+        self.front.admit([number(float(np.average(y, weights=self.problem.weights)))])
+        stopped = "exact"
+        if float(np.ptp(y)) <= 1e-12 * float(np.abs(y).max()):
+            self.exact = [number(float(y[0]))]
+        else:
+            stopped = self._search()
+        return self._result(stopped)
+
+    def _search(self) -> str:
+        problem = self.problem
+        rows = Rows(problem.X[self.work], problem.y[self.work], min(BANK_ROWS, max(3, len(self.work) * 3 // 4)), problem.seed)
+        exact = ExactSearch(problem, rows, self.memory)
+        noisy = NoisySearch(problem, self.front, self.memory)
+        provable = len(rows.rest) >= 3 and len(rows.few) >= problem.X.shape[1] + 6
+        # Laws without noise are mostly found in the first two rounds; with noise in the regressions. Cheap rounds of both first.
+        plan: list[Callable[[], Iterator[Stage]]] = []
+        for level in range(3):
+            if provable:
+                plan.append(lambda level=level: exact.stages(level))  # type: ignore[misc]
+            plan.append(lambda level=level: noisy.stages(level))  # type: ignore[misc]
+        for stages in plan:
+            for name, stage in stages():
+                found = stage()
+                self.counters[f"stage: {name}"] += 1
+                if found:
+                    self._admit_exact(found)
+                if self.exact:
+                    self._sketch(noisy)
+                    return "exact"
+                self._report()
+                if self.cancelled():
+                    return "cancelled"
+                if self.seconds() > 0.97 * self.max_time:
+                    return "time"
+        self.counters.update(exact.counters)
+        self.counters.update(noisy.counters)
+        return "exhausted"
+
+    def _admit_exact(self, trees: list[Tree]) -> None:
+        """Those that hold on every row of the problem, also by the primitives' own definition."""
+        problem = self.problem
+        everything = Rows(problem.X, problem.y, 1, problem.seed)
+        for tree in sorted(dict.fromkeys(trees), key=size)[:200]:
+            if not self.front.allowed(tree) or not everything.exact(everything.values([tree]))[0]:
+                continue
+            self.exact.append(tree)
+
+    def _sketch(self, noisy: NoisySearch) -> None:
+        """Simpler approximations beside the exact formula, if there is time: a front of one formula says little."""
+        if self.seconds() > 0.5 * self.max_time or self.cancelled():
+            return
+        for _, stage in noisy.stages(0):
+            stage()
+            if self.seconds() > 0.7 * self.max_time or self.cancelled():
+                return
+
+    def _report(self) -> None:
+        if self.on_progress is None:
+            return
+        front = self.front.pareto()
+        if front != self.shown:
+            self.shown = front
+            self.on_progress(tuple(self._found(tree, tree) for tree in front), self.seconds())
+
+    def _found(self, tree: Tree, judged: Tree) -> Found:
+        """``judged``: the formula before its constants saw the held-out rows."""
+        p = self.problem
+        weights = np.ones(len(p.y)) if p.weights is None else p.weights
+        loss, r2 = _loss(tree, p.X, p.y, weights)
+        held_out = math.nan
+        if len(self.held):
+            _, held_out = _loss(judged, p.X[self.held], p.y[self.held], weights[self.held])
+        if tree not in self.front.losses:
+            self.front.losses[tree] = loss
+        return Found(tree, size(tree), loss, r2, held_out, self.front.bits(tree))
+
+    def _result(self, stopped: str) -> Result:
+        front = self.front
+        front.admit(self.exact)
+        chosen: Tree
+        if self.exact:
+            chosen = min(self.exact, key=front.bits)
+            trees = [t for t in front.pareto() if size(t) < size(chosen)]
+            pairs = [(t, t) for t in trees] + [(chosen, chosen)]
+        else:
+            ranked = front.shortest(20)
+            chosen = ranked[0]
+            trees = front.pareto()
+            if chosen not in trees:
+                trees = sorted([t for t in trees if size(t) != size(chosen)] + [chosen], key=size)
+            pairs = [(self._refitted(t), t) for t in trees]
+        found = [self._found(tree, judged) for tree, judged in pairs]
+        index = next(i for i, (_, judged) in enumerate(pairs) if judged == chosen)
+        return Result(tuple(found), index, bool(self.exact), stopped, self.seconds(), dict(self.counters))
+
+    def _refitted(self, tree: Tree) -> Tree:
+        """The formula with its constants fitted to all rows of the work, held out ones too."""
+        if not len(self.held):
+            return tree
+        p = self.problem
+        whole = Front(p, p.X[self.work], p.y[self.work], None if p.weights is None else p.weights[self.work])
+        again = fitted([tree], whole, p.loss)
+        if not again:
+            return tree
+        short = shortened(again[0], whole)
+        whole.admit([tree, short])
+        return min((t for t in (tree, short) if math.isfinite(whole.losses.get(t, math.inf))), key=whole.bits, default=tree)
+
+
+def _loss(
+    tree: Tree, X: npt.NDArray[np.float64], y: npt.NDArray[np.float64], weights: npt.NDArray[np.float64]
+) -> tuple[float, float]:
+    with np.errstate(all="ignore"):
+        values = Rows(X, y, 1, 0).values([tree])[0]
+        loss = float(np.average((values - y) ** 2, weights=weights))
+        variance = float(np.average((y - np.average(y, weights=weights)) ** 2, weights=weights))
+    return loss, 1.0 - loss / variance if variance > 0 else (1.0 if loss == 0 else -math.inf)
