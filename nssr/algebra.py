@@ -25,6 +25,7 @@ import sympy
 
 from nssr.notation import (
     COLUMN,
+    DIGITS,
     NUMBER,
     Node,
     Piece,
@@ -72,9 +73,11 @@ FUNCTION_OF: dict[str, Any] = {
 
 _EXTREMA = {p.name for p in ALL if p.rule == EXTREMUM}
 _NAME_OF = {function: name for name, function in FUNCTION_OF.items()}
+_HYPERBOLIC = {"SINH", "COSH", "TANH"}
 _KNOWN = (sympy.Add, sympy.Mul, sympy.Pow, sympy.Symbol, sympy.Rational, *_NAME_OF)
 _KNOWN_NUMBERS = (sympy.pi, sympy.E)
 _MAX_BITS = 256
+_SURE_DIGITS = 15
 _MAX_EXPONENT = 64  # of anything but a column: (2*x)**1000000 would be a number of 300,000 digits
 _CANCEL_SIZE, _CANCEL_TERMS, _CANCEL_SYMBOLS = 40, 100, 6
 
@@ -87,11 +90,16 @@ class Algebra:
     """One expression graph as sympy expressions over symbols that stand for columns, constants and atoms."""
 
     def __init__(
-        self, nodes: Sequence[Node], names: Sequence[str], nonzero: Iterable[int] = (), divisors_nonzero: bool = False
+        self,
+        nodes: Sequence[Node],
+        names: Sequence[str],
+        nonzero: Iterable[int] = (),
+        divisors_nonzero: bool = False,
+        digits: int = DIGITS,
     ) -> None:
-        self.nodes, self.names = nodes, names
+        self.nodes, self.names, self._digits = nodes, names, digits
         self._nonzero, self._divisors_nonzero = frozenset(nonzero), divisors_nonzero
-        self._composed = write_graph(nodes, names)
+        self._composed = write_graph(nodes, names, digits=digits)
         self.meaning: dict[Expr, Any] = {}  # of a symbol: node (column, number), index of an atom's node, or divisor
         self._constants: set[Expr] = set()
         self._divisors: dict[Expr, Expr] = {}
@@ -118,7 +126,9 @@ class Algebra:
         if node.op in ARITHMETIC_OF and not _explodes(node.op, operands):
             expr = ARITHMETIC_OF[node.op](*operands)
         elif node.op in FUNCTION_OF:
-            expr = FUNCTION_OF[node.op](*operands)
+            # In a sum sympy looks for multiples of i*pi, which no real expression has, for seconds where the sum is involved.
+            known = node.op in _HYPERBOLIC and operands[0].is_Add
+            expr = FUNCTION_OF[node.op](*operands, evaluate=not known)
         else:
             return self._symbol(f"z{i:06d}", i)
         return expr if _is_plain(expr) else self._symbol(f"z{i:06d}", i)
@@ -184,7 +194,7 @@ class Algebra:
 
     def _write(self, expr: Expr) -> Piece:
         if self._is_constant(expr):
-            return write_number(self._value(expr))
+            return self._number_text(expr)
         if expr.is_Symbol:
             meaning = self.meaning[expr]
             if isinstance(meaning, Node):
@@ -213,7 +223,7 @@ class Algebra:
         operands = [self._piece(self.exprs[j]) if j in simplified else self._composed[j] for j in node.args]
         if node.op == "COND":
             operands[0] = self._composed[node.args[0]]
-        piece = write_node(node, operands, self.names)
+        piece = write_node(node, operands, self.names, self._digits)
         return piece if piece.size <= self._composed[i].size else self._composed[i]
 
     def _is_constant(self, expr: Expr) -> bool:
@@ -226,6 +236,12 @@ class Algebra:
         if not value.is_real:
             raise _NoReal
         return float(value)
+
+    def _number_text(self, coefficient: Expr, *, unsigned: bool = False) -> Piece:
+        value = self._value(coefficient)
+        # The last digits of a product of constants are those of its rounding: 0.1*3 is 0.3.
+        digits = self._digits if coefficient.is_Symbol else min(self._digits, _SURE_DIGITS)
+        return write_number(abs(value) if unsigned else value, digits)
 
     def _coefficient(self, expr: Expr) -> tuple[Expr, Expr]:
         """``(number, rest)`` with ``expr = number * rest``; the number is a Rational or over constants."""
@@ -303,7 +319,7 @@ class Algebra:
             up, down = abs(int(number.p)), int(number.q)
             scale, divisor = write_number(up), [write_number(down)] * (down != 1)
         else:
-            scale, divisor = write_number(abs(self._value(number))), []
+            scale, divisor = self._number_text(number, unsigned=True), []
         above = above if scale.text == "1" else [scale, *above]
         below = [*divisor, *below]
         top = reduce(_times, above) if above else None
@@ -335,7 +351,7 @@ def _is_plain(expr: Expr) -> bool:
     for part in sympy.preorder_traversal(expr):
         if part in _KNOWN_NUMBERS:
             continue
-        if not isinstance(part, _KNOWN) or part.is_infinite:
+        if not isinstance(part, _KNOWN):  # infinities are no Rational
             return False
         if part.is_Rational and max(abs(part.p).bit_length(), part.q.bit_length()) > _MAX_BITS:
             return False

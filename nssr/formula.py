@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from nssr.db import check_constants
-from nssr.notation import CALL, COLUMN, NUMBER, Node, Piece, never_nan, tree_size, write_graph
+from nssr.notation import CALL, COLUMN, DIGITS, NUMBER, Node, Piece, never_nan, tree_size, write_graph
 from nssr.primitives import (
     ARITHMETIC,
     BITWISE,
@@ -42,7 +42,7 @@ _MOST_ARGUMENTS = {"LOOP": 4, "WHILE": 4, "ACCUM": 5}
 
 @dataclass(frozen=True)
 class Formula:
-    """One composition, ready to be shown; make it with :meth:`from_composition`.
+    """One expression, ready to be shown; make it with :meth:`from_composition` or :meth:`from_graph`.
 
     ``graph`` is the expression with learned functions expanded and lightly rewritten, ``shape`` the composition as it
     is, with learned functions kept by name; the last node of each is the result.
@@ -57,6 +57,7 @@ class Formula:
     divisors_nonzero: bool = field(repr=False)
     graph: tuple[Node, ...] = field(repr=False)
     shape: tuple[Node, ...] = field(repr=False)
+    digits: int = field(default=DIGITS, repr=False)
 
     @classmethod
     def from_composition(
@@ -94,6 +95,30 @@ class Formula:
         shape = _Builder(state, expand=False, rewrite=False).graph(steps, arity, None, const_mode)
         constants_kept = tuple(numbers) if numbers else None
         return cls(steps, arity, columns, constants_kept, const_mode, certain, divisors_nonzero, graph, shape)
+
+    @classmethod
+    def from_graph(
+        cls,
+        graph: Sequence[Node],
+        names: Sequence[str],
+        *,
+        nonzero: Collection[int] = (),
+        divisors_nonzero: bool = False,
+        digits: int = DIGITS,
+    ) -> Formula:
+        """The formula of an expression graph over columns, numbers and primitives; its last node is the result.
+
+        ``names`` are those of all columns, read or not. ``nonzero`` and ``divisors_nonzero`` are as in
+        :meth:`from_composition`, ``digits`` the significant digits of a printed number. There is no composition then, and
+        :meth:`structure` shows the graph as it was given. Raises ``ValueError`` for an empty graph, for arguments that are
+        no earlier nodes, for columns without a name, unknown operations and names that are not different.
+        """
+        columns, shape = tuple(names), tuple(graph)
+        if len(set(columns)) != len(columns):
+            raise ValueError(f"the names must be different, got {list(columns)}")
+        certain = frozenset(nonzero)
+        rewritten = _Builder({"metadata": {}}, certain, divisors_nonzero).rewritten(shape, len(columns))
+        return cls((), len(columns), columns, None, "multiplicative", certain, divisors_nonzero, rewritten, shape, digits)
 
     def __str__(self) -> str:
         return self._piece.text
@@ -140,11 +165,11 @@ class Formula:
             return None
         from nssr.algebra import Algebra
 
-        return Algebra(self.graph, self.names, self.nonzero, self.divisors_nonzero)
+        return Algebra(self.graph, self.names, self.nonzero, self.divisors_nonzero, self.digits)
 
     @cached_property
     def _piece(self) -> Piece:
-        composed = write_graph(self.graph, self.names)[-1]
+        composed = write_graph(self.graph, self.names, digits=self.digits)[-1]
         simplified = self._algebra.piece() if self._algebra is not None else None
         return composed if simplified is None or composed.size < simplified.size else simplified
 
@@ -180,7 +205,30 @@ class _Builder:
     def graph(self, steps: Steps, arity: int, constants: Sequence[float] | None, mode: str) -> tuple[Node, ...]:
         """The nodes that the result depends on; it is the last one."""
         inputs = [self._add(Node(COLUMN, (), i)) for i in range(arity)]
-        result = self._run(steps, inputs, constants, mode, ())
+        return self._needed(self._run(steps, inputs, constants, mode, ()))
+
+    def rewritten(self, graph: Sequence[Node], n_columns: int) -> tuple[Node, ...]:
+        """A graph that is there already, with the same rewrites."""
+        if not graph:
+            raise ValueError("the graph is empty; it needs at least one node")
+        places: list[int] = []
+        for i, node in enumerate(graph):
+            if not all(0 <= j < i for j in node.args):
+                raise ValueError(f"node {i} ({node.op}): its arguments {node.args} are no earlier nodes")
+            if node.op == COLUMN and not 0 <= node.value < n_columns:
+                raise ValueError(f"node {i}: there is no column {node.value}, only {n_columns} names")
+            args = tuple(places[j] for j in node.args)
+            if node.op == NUMBER:
+                places.append(self._number(node.value))
+            elif node.op == COLUMN:
+                places.append(self._add(node))
+            elif node.op not in BY_NAME or BY_NAME[node.op].arity != len(args):
+                raise ValueError(f"node {i}: no operation {node.op!r} over {len(args)} arguments is known")
+            else:
+                places.append(self._operation(node.op, args))
+        return self._needed(places[-1])
+
+    def _needed(self, result: int) -> tuple[Node, ...]:
         needed = {result}
         for i in range(result, -1, -1):
             if i in needed:

@@ -6,7 +6,7 @@ formula search turns it into costs. A guide orders, it never forbids: every prio
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -60,3 +60,16 @@ def mixed(trained: SlotScores, prior: SlotScores, share: float) -> SlotScores:
     """Slot by slot ``(1 - share) * trained + share * prior``, so that no candidate falls far below the prior."""
     pairs = zip(trained, prior, strict=True)
     return SlotScores(*(np.logaddexp(np.log1p(-share) + a, np.log(share) + b) for a, b in pairs))
+
+
+def costs(guide: Guide, names: Sequence[str]) -> dict[str, float]:
+    """What a formula search adds to the cost of each function: -log2 of its probability in any place, in bits.
+
+    ``names`` are those of functions 0, 1, ...; the three places of a composition count alike. Raises ``ValueError`` for a
+    guide whose scores are not one number per function.
+    """
+    slots = np.array(guide.slot_scores(len(names))[:3], dtype=np.float64)
+    if slots.shape != (3, len(names)) or np.isnan(slots).any():
+        raise ValueError(f"the guide must give {len(names)} numbers for each of three places, it gave an array {slots.shape}")
+    bits = (np.log(3.0) - np.logaddexp.reduce(slots, axis=0)) / np.log(2.0)
+    return dict(zip(names, bits.tolist(), strict=True))

@@ -11,7 +11,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
@@ -61,3 +62,28 @@ def _unraisable(event: Any) -> None:
         threading.Timer(_AGAIN_S, _thread.interrupt_main).start()
     else:
         sys.__unraisablehook__(event)
+
+
+@contextmanager
+def first_ctrl_c() -> Iterator[Callable[[], bool]]:
+    """Within the block the first Ctrl-C is a wish, which the yielded function tells; the second is a KeyboardInterrupt.
+
+    Only Python's own handler is replaced, and only in the main thread, where alone that is possible: elsewhere, and where
+    the program has a handler of its own or ignores Ctrl-C, the yielded function is always False.
+    """
+    asked = False
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        asked = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    ours = threading.current_thread() is threading.main_thread()
+    ours = ours and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if ours:
+        signal.signal(signal.SIGINT, handle)
+    try:
+        yield lambda: asked
+    finally:
+        if ours and signal.getsignal(signal.SIGINT) is handle:
+            signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -15,6 +15,12 @@ from typing import Any
 
 from nssr.primitives import ALL, BY_NAME, COMPARISON, ITERATION, REAL, SELECTION
 
+DIGITS = 12
+"""Significant digits of a printed number, unless it is asked for more: fitted constants have no more that mean anything."""
+
+EVERY_DIGIT = 17
+"""As many as a float may need, so that the text reads back as the same float."""
+
 COLUMN, NUMBER, CALL = "column", "number", "call"
 """Operations of nodes beside the names of primitives; CALL is a learned function kept by name."""
 
@@ -80,6 +86,8 @@ def write(op: str, *operands: Piece) -> Piece:
     if op == "ADD" and operands[1].size == 1 and operands[1].text.startswith("-"):  # a negative number
         op, operands = "SUB", (operands[0], Piece(operands[1].text[1:], ATOM, 1, frozenset()))
     text, binding, least, tokens = _template(op)
+    if op in ("MUL", "DIV") and operands[0].size == 1 and operands[0].text.startswith("-"):
+        binding, least = _SUM, {**least, 0: _SUM}  # -2*x as -(2*x), which is the same
     shown = [p.text if p.binding >= least.get(i, LOOSEST) else f"({p.text})" for i, p in enumerate(operands)]
     return _piece(text.format(*shown), binding, tokens, operands)
 
@@ -94,12 +102,12 @@ def write_column(index: int, names: Sequence[str]) -> Piece:
     return Piece(quote(names[index]), ATOM, 1, frozenset([index]))
 
 
-def write_number(value: int | float) -> Piece:
-    """A number as short as it can be told from its neighbours, with 12 significant digits at most (ints in full)."""
+def write_number(value: int | float, digits: int = DIGITS) -> Piece:
+    """A number as short as it can be told from its neighbours, with so many significant digits at most (ints in full)."""
     text = repr(value)
     if isinstance(value, float):
-        if len(re.sub(r"e.*|\D", "", text).strip("0")) > 12:
-            text = f"{value:.12g}"
+        if len(re.sub(r"e.*|\D", "", text).strip("0")) > digits:
+            text = f"{value:.{digits}g}"
         text = text.removesuffix(".0")
     return Piece(text, _SUM if text.startswith("-") else ATOM, 1, frozenset())
 
@@ -111,12 +119,12 @@ def quote(name: str) -> str:
     return "`" + name.replace("`", "``") + "`"
 
 
-def write_node(node: Node, operands: Sequence[Piece], names: Sequence[str]) -> Piece:
+def write_node(node: Node, operands: Sequence[Piece], names: Sequence[str], digits: int = DIGITS) -> Piece:
     """The text of one node, as it is, over the texts of its arguments."""
     if node.op == COLUMN:
         return write_column(node.value, names)
     if node.op == NUMBER:
-        return write_number(node.value)
+        return write_number(node.value, digits)
     if node.op == CALL:
         return write_call(quote(node.value), (), operands)
     if BY_NAME[node.op].text is None:
@@ -124,10 +132,10 @@ def write_node(node: Node, operands: Sequence[Piece], names: Sequence[str]) -> P
     return write(node.op, *operands)
 
 
-def write_calls(node: Node, operands: Sequence[Piece], names: Sequence[str]) -> Piece:
+def write_calls(node: Node, operands: Sequence[Piece], names: Sequence[str], digits: int = DIGITS) -> Piece:
     """As :func:`write_node`, with the primitives' names instead of operators."""
     if node.op in (COLUMN, NUMBER, CALL) or BY_NAME[node.op].text is None:
-        return write_node(node, operands, names)
+        return write_node(node, operands, names, digits)
     return write_call(node.op, (), operands)
 
 
@@ -154,7 +162,9 @@ def tree_size(nodes: Sequence[Node]) -> int:
     return sizes[-1]
 
 
-def write_graph(nodes: Sequence[Node], names: Sequence[str], *, calls: bool = False, inline: int = 2000) -> list[Piece]:
+def write_graph(
+    nodes: Sequence[Node], names: Sequence[str], *, calls: bool = False, inline: int = 2000, digits: int = DIGITS
+) -> list[Piece]:
     """The text of every node. A tree of more than ``inline`` nodes is written in steps: ``t1 = ...; t2 = ...; ...``."""
     writer = write_calls if calls else write_node
     steps = tree_size(nodes) > inline
@@ -167,7 +177,7 @@ def write_graph(nodes: Sequence[Node], names: Sequence[str], *, calls: bool = Fa
     lines: list[str] = []
     tokens = 0
     for i, node in enumerate(nodes):
-        piece = writer(node, [pieces[j] for j in node.args], names)
+        piece = writer(node, [pieces[j] for j in node.args], names, digits)
         # An operand that is long would be copied into each of its users again.
         if steps and node.args and i < len(nodes) - 1 and (uses[i] > 1 or len(piece.text) > 200):
             lines.append(f"{stem}{len(lines) + 1} = {piece.text}")

@@ -16,14 +16,14 @@ PACKAGE = ROOT / "nssr"
 # Floor by floor, lowest first. A room may import rooms of lower floors, and nothing else of this package.
 FLOORS = [
     {"errors", "interrupt"},
-    {"primitives", "schema", "guide", "encoding", "csvfile", "device"},
+    {"primitives", "schema", "guide", "encoding", "csvfile", "device", "cleaning"},
     {"table", "model", "notation"},
     {"db", "engine", "optimizer", "algebra"},
     {"registry", "checkpoint", "symbolic"},
     {"formula", "executor", "search_space", "explore"},
-    {"screening", "curriculum"},
-    {"simplify", "search", "train"},
-    {"composing"},
+    {"screening", "curriculum", "found_formula", "operation_names"},
+    {"simplify", "search", "train", "units", "library"},
+    {"composing", "regressor"},
     {"judging"},
     {"learning", "console"},
     {"session"},
