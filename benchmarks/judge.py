@@ -34,7 +34,7 @@ import numpy as np
 import sympy
 from sympy.parsing.sympy_parser import parse_expr
 
-from benchmarks.suites import Array
+from benchmarks.suites import Array, r2
 
 LEAST_R2 = 0.5
 NUMERIC_TOLERANCE = 1e-6
@@ -258,8 +258,11 @@ def numeric(values: Array, truth: Array) -> bool:
     return bool(same or (ratio != 0 and np.all(np.abs(c / ratio - t) <= allowed)))
 
 
-def verdicts(text: str, case: Case, test_r2: float) -> Iterator[Verdict]:
-    """Verdicts that grow: each is right by itself, the last is the best that can be said. Where time runs out, the last one holds."""
+def verdicts(text: str, case: Case, test_r2: float | None = None) -> Iterator[Verdict]:
+    """Verdicts that grow: each is right by itself, the last is the best that can be said. Where time runs out, the last one holds.
+
+    ``test_r2`` is that of the regressor's own predictions; None takes that of the text's values on the test rows.
+    """
     try:
         expr = parse(text, case.positive)
         evaluated = _numpy(expr, len(case.positive))
@@ -270,7 +273,7 @@ def verdicts(text: str, case: Case, test_r2: float) -> Iterator[Verdict]:
         return
     base = Verdict(how="differs", numeric=numeric(wide, case.y_wide))
     yield base
-    if not test_r2 > LEAST_R2:
+    if not (r2(case.y, values) if test_r2 is None else test_r2) > LEAST_R2:
         yield replace(base, how=f"test R2 is not over {LEAST_R2}")
         return
     near = _correlation(values, case.y)
@@ -324,7 +327,12 @@ def _correlation(values: Array, truth: Array) -> float:
     return found if np.isfinite(found) else 0.0
 
 
-def judge(text: str, case: Case, test_r2: float = 1.0) -> Verdict:
+def judge(text: str, case: Case, test_r2: float | None = None) -> Verdict:
     """The last of `verdicts`, without a limit of time."""
     *_, last = verdicts(text, case, test_r2)
     return last
+
+
+def values(text: str, X: Array) -> Array:
+    """The formula's values, (rows,), on the columns of ``X``, (rows, columns); not a number where it has none."""
+    return _numpy(parse(text, [False] * X.shape[1]), X.shape[1])(X)

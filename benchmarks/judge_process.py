@@ -33,7 +33,7 @@ class Judge:
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
         self._stop()
 
-    def verdict(self, text: str, test_r2: float, seconds: float | None = None) -> Verdict:
+    def verdict(self, text: str, test_r2: float | None = None, seconds: float | None = None) -> Verdict:
         """The best verdict within the limit, which ``seconds`` may lower."""
         limit = min(self.seconds, self.seconds if seconds is None else seconds)
         best = Verdict(how="out of time")
