@@ -59,7 +59,8 @@ def _one_of(what: str, known: Sequence[str]):  # type: ignore[no-untyped-def]
 def _unknown(what: str, text: str, known: Sequence[str]) -> str:
     close = difflib.get_close_matches(text.casefold(), [k.casefold() for k in known], 1)
     spelled = {k.casefold(): k for k in known}
-    hint = f"did you mean {spelled[close[0]]!r}?" if close else f"there are {', '.join(known[:12])}{', ...' if known[12:] else ''}"
+    listed = ", ".join([*known[:12], *(["..."] if known[12:] else [])])
+    hint = f"did you mean {spelled[close[0]]!r}?" if close else f"there are {listed}"
     return f"no {what} {text!r}: {hint}"
 
 
@@ -71,7 +72,7 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     add("--suite", type=_one_of("suite", suites.SUITES), metavar="SUITE", help=", ".join(suites.SUITES))
     add("--out", type=Path, metavar="FILE.jsonl", help="where the outcomes go; the plot goes beside it")
     add("--rows", type=_at_least(int, 2), help="training rows (default: 200; 30 for noise-columns)")
-    add("--noise", type=_at_least(float, 0), default=0.0, help="deviation of the noise on the training target, in its RMS (default: 0)")
+    add("--noise", type=_at_least(float, 0), default=0.0, help="on the training target, in its RMS (default: 0)")
     add("--budget", type=_at_least(float, 0, exclusive=True), default=30.0, help="seconds for each fit (default: 30)")
     add("--seeds", type=_at_least(int, 1), default=1, help="sets of rows of each problem (default: 1)")
     add("--threads", type=_at_least(int, 1), default=1, help="threads of each fit (default: 1)")

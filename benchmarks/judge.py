@@ -7,17 +7,17 @@ its difference to the truth to be constant or its ratio to the truth to be a con
   makes constants below 0.0001 vanish, and with them laws such as 6.67e-11*m1*m2/r**2: constants below 0.001 are rounded
   to 3 significant digits instead. As noise leaves tiny spurious terms, which SRBench drops, they are dropped here too where that
   changes no test value by more than a thousandth of the target's deviation.
-- **Forms.** Rounding depends on how a formula is written; SRBench rounds what `simplify` gives. Tried in turn: as written, expanded,
-  over one denominator, simplified; and once more with constants within 1e-6 of a small rational, of one times a power of pi or a
-  square root, replaced by it, against the exact truth: constants of full precision are held to a stricter test, not to a rounded one.
+- **Forms.** Rounding depends on how a formula is written; SRBench rounds what `simplify` gives. Tried in turn: as written,
+  expanded, over one denominator, simplified; and each once more with constants replaced by the simple exact number within 1e-6
+  of them (a rational; one times a power of pi or a square root), against the exact truth, which is stricter than rounding.
 - **Showing.** Before sympy is asked, both sides (rational constants by now) are evaluated at rows of the problem to 50 digits.
   Where neither difference nor ratio is constant to 30 digits, the forms differ and `simplify` is spared. Where one is, sympy
   tries to show it (expand, cancel, simplify, trigsimp, logcombine); the verdict then says ``simplified``. If it cannot within
   its time, the verdict says ``digits``; that counts as recovered too, as 30 digits at a dozen rows leave no room for a near miss.
 
-Symbols are positive where the variable is, real elsewhere. Apart from that, and never counted as recovered, ``numeric`` says whether
-the formula with its own constants agrees with the truth up to a constant difference or ratio, to 1e-6, on rows drawn from
-about twice the range. `benchmarks.judge_process` gives all this a process and a time limit.
+Symbols are positive where the variable is, real elsewhere. Apart from that, and never counted as recovered, ``numeric`` says
+whether the formula with its own constants agrees with the truth up to a constant difference or ratio, to 1e-6, on rows drawn
+from about twice the range. `benchmarks.judge_process` gives all this a process and a time limit.
 """
 
 from __future__ import annotations
@@ -44,6 +44,15 @@ _FAR, _NEAR = 0.9, 0.999  # squared correlation with the truth below which no ro
 _VANISHES, _NEGLIGIBLE = 1e-4, 1e-3
 _SNAP = 1e-6
 _DENOMINATORS = 48
+_SYMPY_GIVES_UP = (
+    ArithmeticError,
+    AttributeError,
+    NotImplementedError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    sympy.PolynomialError,
+)
 _NOWHERE = (sympy.zoo, sympy.nan, sympy.oo, -sympy.oo)
 
 Form = Callable[[Any], Any]
@@ -65,8 +74,13 @@ _PROOFS: tuple[Form, ...] = (
     lambda e: sympy.simplify(sympy.expand_trig(e)),
     lambda e: sympy.powdenest(sympy.radsimp(e), force=True),
 )
-_KNOWN = "Abs Max Min Piecewise acos acosh asin asinh atan atan2 atanh ceiling cos cosh cot csc exp floor log sec sign sin sinh sqrt tan tanh"
-FUNCTIONS = {name: getattr(sympy, name) for name in _KNOWN.split()} | {"pi": sympy.pi, "E": sympy.E, "abs": sympy.Abs}
+_TRIGONOMETRIC = "acos acosh asin asinh atan atan2 atanh cos cosh cot coth csc sec sin sinh tan tanh"
+_OTHER = "Abs Max Min Piecewise ceiling exp floor log sign sqrt"
+FUNCTIONS = {name: getattr(sympy, name) for name in f"{_TRIGONOMETRIC} {_OTHER}".split()} | {
+    "pi": sympy.pi,
+    "E": sympy.E,
+    "abs": sympy.Abs,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +129,7 @@ _FACTORS = [(factor, float(factor)) for factor in _factors()]
 
 
 def snapped(value: Any) -> Any:
-    """The simple exact number within 1e-6 of a float: a rational, one times a known factor, 3 decimals; else the float, exactly."""
+    """The simple exact number within 1e-6 of a float: a rational, one times a known factor, 3 decimals; else just the float."""
     if not value.has(sympy.Float):
         return value
     number = float(value) if value.is_real else float("nan")
@@ -230,7 +244,9 @@ def _constant(name: str, pairs: Sequence[tuple[Any, Any]]) -> bool:
             return False
         values = [u / v for u, v in pairs]
         scale = abs(values[0])
-    return bool(scale > 0 and all(mpmath.isfinite(v) for v in values) and max(abs(v - values[0]) for v in values) <= _AGREE * scale)
+    if not (scale > 0 and all(mpmath.isfinite(v) for v in values)):
+        return False
+    return bool(max(abs(v - values[0]) for v in values) <= _AGREE * scale)
 
 
 def _shown(a: Any, b: Any, relation: str) -> bool:
@@ -240,7 +256,7 @@ def _shown(a: Any, b: Any, relation: str) -> bool:
         try:
             if not proof(whole).free_symbols:
                 return True
-        except (TypeError, ValueError, AttributeError, NotImplementedError, sympy.PolynomialError, RecursionError, ZeroDivisionError):
+        except _SYMPY_GIVES_UP:
             continue
     return False
 
@@ -259,7 +275,7 @@ def numeric(values: Array, truth: Array) -> bool:
 
 
 def verdicts(text: str, case: Case, test_r2: float | None = None) -> Iterator[Verdict]:
-    """Verdicts that grow: each is right by itself, the last is the best that can be said. Where time runs out, the last one holds.
+    """Verdicts that grow: each is right by itself, the last is the best that can be said, and holds where time runs out.
 
     ``test_r2`` is that of the regressor's own predictions; None takes that of the text's values on the test rows.
     """

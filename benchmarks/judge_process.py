@@ -1,7 +1,8 @@
 """The judge in a process of its own: sympy may hang, and must not take the run along.
 
 `Judge` starts the process when first asked, sends it formulas one at a time and takes verdicts until the last one, or until
-the time for this formula is over. Then the process ends by force, the best verdict so far holds, and the next formula gets a fresh one.
+the time for this formula is over. Then the process ends by force, the best verdict so far holds, and the next formula gets a
+fresh one.
 """
 
 from __future__ import annotations

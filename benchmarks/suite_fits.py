@@ -214,7 +214,6 @@ def _gplearn(modules: Any, job: Job) -> Found:
         function_set=("add", "sub", "mul", "div", "sqrt", "log", "sin", "cos", exponential),
         metric="mse",
         stopping_criteria=1e-20,
-        parsimony_coefficient="auto",
         const_range=(-10.0, 10.0),
         warm_start=True,
         low_memory=True,
@@ -235,7 +234,7 @@ def _gplearn(modules: Any, job: Job) -> Found:
         found: dict[int, Entry] = {}
         for program in model._programs[-1]:
             size, loss = len(program.program), float(program.raw_fitness_)
-            if program is not None and (size not in found or loss < found[size].loss):
+            if size not in found or loss < found[size].loss:
                 found[size] = Entry(size, loss, _gplearn_text(program.program))
         best = np.inf
         kept = []

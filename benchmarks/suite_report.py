@@ -97,7 +97,8 @@ def plot(records: Sequence[Record], path: Path) -> str:
     picture = path.with_suffix(".png")
     figure, axes = pyplot.subplots(figsize=(7, 4), layout="constrained")
     if seconds:
-        axes.step([seconds[0], *seconds, max(seconds[-1], records[0]["budget"])], [0, *range(1, len(seconds) + 1), len(seconds)], where="post")
+        last = max(seconds[-1], records[0]["budget"])
+        axes.step([seconds[0], *seconds, last], [0, *range(1, len(seconds) + 1), len(seconds)], where="post")
         axes.set_xscale("log")
     axes.set(xlabel="wall seconds of the fit", ylabel=f"solved, of {len(records)}", ylim=(0, max(1, len(records)) * 1.02))
     axes.set_title(_heading("", records).strip().replace("\n", ", ") if records else "")

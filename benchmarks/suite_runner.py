@@ -1,8 +1,8 @@
 """Runs the tasks of a suite, each (problem, seed) in a process of its own, and keeps every outcome as a line of JSON.
 
 A worker fits, tells what it found, judges it (`benchmarks.judge_process`), tells again, and ends. The runner waits for many
-at once, writes a line when one ends, and records one that dies, or overruns its budget by a minute, as just that. Lines that are in
-the file already are not run again, so a run that was cut off goes on where it was; a file of other settings is refused.
+at once, writes a line when one ends, and records one that dies, or overruns its budget by a minute, as just that. Lines that
+are in the file already are not run again, so a run that was cut off goes on where it was; a file of other settings is refused.
 """
 
 from __future__ import annotations
@@ -35,8 +35,13 @@ OVERRUN_S = 60.0
 FRONT_TIMES = 4
 """Judging a whole front may take this many times the limit of one formula."""
 THREAD_VARIABLES = (
-    "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "NUMEXPR_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
-)  # fmt: skip
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
 
 Record = dict[str, Any]
 
@@ -131,7 +136,7 @@ def run(
     jobs: int = 1,
     on_done: Callable[[Record], None] = lambda record: None,
 ) -> None:
-    """Runs ``tasks``, at most ``jobs`` at once, and adds a line to ``path`` as each ends. Ctrl-C ends the workers and comes through."""
+    """Runs ``tasks``, at most ``jobs`` at once, and adds a line to ``path`` as each ends. Ctrl-C ends them."""
     waiting = list(reversed(tasks))
     running: list[_Worker] = []
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -221,7 +226,8 @@ def _record(task: Task, settings: Settings) -> Record:
     told = {"name": problem.name, "seed": seed, "truth": problem.target}
     unknown = dict.fromkeys(("seconds", "cpu_seconds", "formula", "train_r2", "test_r2"))
     no = dict.fromkeys(("recovered", "recovered_front", "recovered_numeric"), False)
-    return {**asdict(settings), **told, **unknown, "front": [], **no, "how": "not judged", "how_front": "not judged", "error": None}
+    unjudged = dict.fromkeys(("how", "how_front"), "not judged")
+    return {**asdict(settings), **told, **unknown, "front": [], **no, **unjudged, "error": None}
 
 
 def _work(connection: Connection, task: Task, settings: Settings, errors: str) -> None:
@@ -248,9 +254,8 @@ def _work(connection: Connection, task: Task, settings: Settings, errors: str) -
     connection.send((_judge(record, entries, case, settings), True))
 
 
-def _fit(
-    record: Record, problem: Problem, rows: suites.Rows, settings: Settings, seed: int
-) -> tuple[Record, list[Entry]]:  # fmt: skip
+def _fit(record: Record, problem: Problem, rows: suites.Rows, settings: Settings, seed: int) -> tuple[Record, list[Entry]]:
+    """The record with what was found, and the front, simplest first."""
     solver = SOLVERS[settings.solver]
     units = problem.units() if settings.units else None
     job = Job(rows.X, rows.y, settings.budget, seed, settings.threads, units)

@@ -1,9 +1,9 @@
 """The problems of `benchmarks.formulas`: formulas, the ranges of their variables, and rows drawn from them.
 
-One JSON object a line in ``problems/SUITE.jsonl``: ``name``; ``formula`` in the source's names; ``indexed``, the same in x0, x1, ...,
-the columns in order; ``variables`` as [name, low, high, distribution, units?]; ``output_units``; ``target_is_log`` where the law's
-logarithm is the target; ``components`` of a vector law, of which the first is ``formula``; ``notes``; ``source``. Distributions:
-uniform; log_uniform; integer (both ends included); ``near m``, the value of the variable m plus uniform (low, high).
+One JSON object a line in ``problems/SUITE.jsonl``: ``name``; ``formula`` in the source's names; ``indexed``, the same in x0,
+x1, ..., the columns in order; ``variables`` as [name, low, high, distribution, units?]; ``output_units``; ``target_is_log`` where
+the law's logarithm is the target; ``components`` of a vector law, of which the first is ``formula``; ``notes``; ``source``.
+Distributions: uniform; log_uniform; integer, both ends included; ``near m``, the variable m plus uniform (low, high).
 """
 
 from __future__ import annotations
@@ -205,5 +205,3 @@ def r2(y: Array, values: Array) -> float:
     spread = float(np.sum((y - y.mean()) ** 2))
     missed = float(np.sum((y - values) ** 2))
     return 1 - missed / spread if spread > 0 else (1.0 if missed == 0 else -math.inf)
-
-
