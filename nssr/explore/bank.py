@@ -23,15 +23,21 @@ LARGEST, SMALLEST = 1e100, 1e-100
 """Columns beyond these in size everywhere are dropped: squares and products of them would not be numbers."""
 _NUMBERS = 500
 _SAME = 3e-12  # relative: rounding leaves equal columns this close
+_LONE = 1e6  # a row that many times the median: the column says something about that row alone
 _FLAT = 1e-9  # relative spread below which a column is a constant
+
+
+def _nothing() -> None:
+    return
 
 
 class Bank:
     """Columns of ``rows`` values. ``values`` float64 (capacity, rows), of which the first ``len(bank)`` are in use."""
 
-    def __init__(self, inputs: Floats, names: list[int], seed: int, capacity: int) -> None:
+    def __init__(self, inputs: Floats, names: list[int], seed: int, capacity: int, tick: Callable[[], None] = _nothing) -> None:
         rows = inputs.shape[0]
         self.rows = rows
+        self.tick = tick
         self.capacity = capacity
         # Numbers come on top: a family may need one more when the bank is full.
         capacity += _NUMBERS
@@ -111,6 +117,7 @@ class Bank:
         left = np.asarray(left, dtype=np.int64)
         pieces = []
         for at in range(0, len(left), 65536):
+            self.tick()
             part = slice(at, at + 65536)
             pieces.append(self._extend(op, left[part], None if right is None else np.asarray(right)[part]))
         return np.concatenate(pieces) if pieces else np.empty(0, dtype=np.int64)
@@ -121,9 +128,11 @@ class Bank:
             values = apply(op, a, None if right is None else self.values[right])
             size = np.abs(values).max(axis=1)
             low, high = values.min(axis=1), values.max(axis=1)
+            lone = size > _LONE * np.median(np.abs(values), axis=1)
             fits = (size < LARGEST) & (size > SMALLEST) & np.isfinite(low)
             varies = (high - low) > _FLAT * size
-        ok = fits & varies
+        ok = fits & varies & ~lone
+        self.counters["one huge row"] += int((fits & varies & lone).sum())
         self.counters["generated"] += len(left)
         self.counters["not finite or out of range"] += int(len(left) - fits.sum())
         self.counters["constant"] += int((fits & ~varies).sum())

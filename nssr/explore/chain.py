@@ -57,6 +57,8 @@ TRANSFORMS = {
     )
 }
 
+POWERS = frozenset(("inverse", "square", "negative square", "root"))
+
 BINARY: dict[str, tuple[Callable[[Floats, Floats], Floats], Callable[[Tree, Tree], Tree], tuple[str, ...]]] = {
     # t and v to the new target; the new target's tree and v's tree to t's tree
     "t*v": (np.multiply, lambda r, v: div(r, v), ("DIV",)),
@@ -74,6 +76,11 @@ class Chain:
 
     values: Floats
     steps: tuple[tuple[str, Tree | None], ...] = ()
+
+    @property
+    def is_power(self) -> bool:
+        """Whether the last step is a power: on a logarithm that is a factor, so such a target asks nothing new."""
+        return bool(self.steps) and self.steps[-1][0] in POWERS
 
     def transformed(self, name: str) -> Chain:
         if name == "identity":

@@ -93,25 +93,33 @@ class Closures:
         hits = []
         for family in families:
             for question, w in self._ask(targets, family):
+                if family != AFFINE and chains[question].is_power:
+                    continue
                 hits.append(Hit(chains[question], family, (self.bank.tree(w),)))
         return hits
 
     def double_peel(self, chain: Chain, op: str, ids: Indices, then: str, seconds: Indices, limit: int = 100) -> list[Hit]:
-        """The target combined with every column of ``ids``, then with every one of ``seconds``: is a monomial left?"""
+        """The target combined with every column of ``ids``, then with every one of ``seconds``: is a monomial left?
+
+        A monomial times a power of a column, that is; the whole table is asked.
+        """
         with np.errstate(all="ignore"):
             first = BINARY[op][0](chain.values, self.bank.values[ids])
-        found: list[tuple[int, int, int]] = []
+        found: list[tuple[int, int, int, int]] = []
         for u in seconds.tolist():
+            self.bank.tick()
             with np.errstate(all="ignore"):
                 left = BINARY[then][0](first, self.bank.values[u])
-                _, _, _, flat = self.projection[MONOMIAL].angles(np.log(np.abs(left)))
-            found += [(int(self.bank.cost[ids[q]] + self.bank.cost[u]), int(ids[q]), u) for q in np.flatnonzero(flat)]
+            for q, w in self._ask(left, MONOMIAL):
+                cost = self.bank.cost[ids[q]] + self.bank.cost[u] + (self.bank.cost[w] if w >= 0 else 0)
+                found.append((int(cost), int(ids[q]), u, w))
         self.counters["double peels"] += len(ids) * len(seconds)
         found.sort()
         hits = []
-        for _, v, u in found[:limit]:
+        for _, v, u, w in found[:limit]:
             once = chain.combined(op, self.bank.values[v], self.bank.tree(v))
-            hits.append(Hit(once.combined(then, self.bank.values[u], self.bank.tree(u)), MONOMIAL, ()))
+            terms = (self.bank.tree(w),) if w >= 0 else ()
+            hits.append(Hit(once.combined(then, self.bank.values[u], self.bank.tree(u)), MONOMIAL, terms))
         return hits
 
     def meet(
@@ -140,6 +148,7 @@ class Closures:
         return hits
 
     def _ask(self, targets: Floats, family: str) -> list[tuple[int, int]]:
+        self.bank.tick()
         with np.errstate(all="ignore"):
             if family != AFFINE:
                 targets = np.log(np.abs(targets))
@@ -152,8 +161,9 @@ class Closures:
 
     def pairs(self, chain: Chain, family: str, count: int, limit: int = 30) -> list[Hit]:
         """Pairs among the ``count`` cheapest columns whose combination is the target."""
-        if not self.usable(chain):
+        if not self.usable(chain) or (family != AFFINE and chain.is_power):
             return []
+        self.bank.tick()
         with np.errstate(all="ignore"):
             t = chain.values if family == AFFINE else np.log(np.abs(chain.values))
             if not np.isfinite(t).all():

@@ -13,7 +13,7 @@ import numpy as np
 
 from nssr.explore.answers import Writer
 from nssr.explore.bank import Bank
-from nssr.explore.chain import TRANSFORMS, Chain
+from nssr.explore.chain import POWERS, TRANSFORMS, Chain
 from nssr.explore.closures import AFFINE, FAMILIES, MONOMIAL, Closures
 from nssr.explore.families import fill
 from nssr.explore.polynomials import Polynomials
@@ -21,7 +21,7 @@ from nssr.explore.problem import Problem
 from nssr.explore.rows import Rows
 from nssr.explore.tree import Tree
 
-CAPACITIES = (3_000, 30_000, 200_000)
+CAPACITIES = (3_000, 50_000, 250_000)
 BANK_ROWS = 32
 
 _TARGETS = (
@@ -63,7 +63,8 @@ Stage = tuple[str, Callable[[], list[Tree]]]
 class ExactSearch:
     """``stages(round)`` yields the work of one round as named functions that return formulas which hold on every row."""
 
-    def __init__(self, problem: Problem, rows: Rows, memory: int) -> None:
+    def __init__(self, problem: Problem, rows: Rows, memory: int, tick: Callable[[], None]) -> None:
+        self.tick = tick
         self.problem, self.rows = problem, rows
         self.operations = problem.operations
         self.counters: Counter[str] = Counter()
@@ -75,7 +76,7 @@ class ExactSearch:
     def stages(self, level: int) -> Iterator[Stage]:
         problem, rows = self.problem, self.rows
         capacity = self.capacities[level]
-        bank = Bank(rows.X[rows.few], list(range(rows.X.shape[1])), problem.seed, capacity)
+        bank = Bank(rows.X[rows.few], list(range(rows.X.shape[1])), problem.seed, capacity, self.tick)
         families = fill(bank, self.operations, capacity)
         self.counters.update({f"bank: {k}": v for k, v in bank.counters.items()})
         closures = Closures(rows, bank, families, problem.seed, self.operations)
@@ -95,16 +96,15 @@ class ExactSearch:
             return
         if level == 1:
             yield "peeled polynomials", lambda: self.peeled_polynomials(closures, families, 3000)
-        for then in ("t-v", "v-t", "t+v"):
+        peels = np.unique(np.concatenate([families["monomials"], families["simple"][:500]]))
+        for then in ("t-v", "t+v"):
             yield (
                 f"double peels {then}",
                 lambda then=then: [  # type: ignore[misc]
                     tree
                     for chain in targets[:4]
                     for op in ("t*v", "t/v")
-                    for tree in writer.exact(
-                        closures.double_peel(chain, op, families["monomials"], then, families["monomials"][:40])
-                    )
+                    for tree in writer.exact(closures.double_peel(chain, op, peels, then, families["monomials"][:40]))
                 ],
             )
         self.grown[level] = closures, writer, targets, families
@@ -121,7 +121,7 @@ class ExactSearch:
                 if not after and op in ("t*v", "t/v"):
                     asked: Sequence[str] = (AFFINE,)
                 else:
-                    asked = (AFFINE, MONOMIAL) if after or op != "t+v" else (MONOMIAL,)
+                    asked = (MONOMIAL,) if not after else (AFFINE,) if after[-1] in POWERS else (AFFINE, MONOMIAL)
                 yield (
                     f"meet {op} {' '.join(after)}",
                     lambda op=op, after=after, asked=asked: [  # type: ignore[misc]
@@ -150,6 +150,7 @@ class ExactSearch:
     def polynomial(self, writer: Writer, targets: list[Chain]) -> list[Tree]:
         found = []
         for chain in targets:
+            self.tick()
             found += self.exact(self.polynomials.polynomial(chain, writer.target(chain)))
         return found
 
@@ -169,6 +170,7 @@ class ExactSearch:
                 for op, targets in (("t*v", chain.values * v), ("t/v", chain.values / v)):
                     good = usable & np.isfinite(targets).all(axis=1)
                     for degree in self.polynomials.degrees(4):
+                        self.tick()
                         fits = np.flatnonzero(good)
                         fits = fits[self.polynomials.fits(targets[fits], degree)]
                         for k in fits[:20]:

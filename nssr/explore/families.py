@@ -29,27 +29,30 @@ class _Filling:
         self.functions = [f for f in _FUNCTIONS if f in operations]
 
     def run(self) -> dict[str, Indices]:
-        bank = self.bank
-        share = self.capacity
+        """Every family gets a share of the room, so that none crowds the others out; what is left goes to everything by size."""
+        bank, share = self.bank, self.capacity
+        kinds = max(1, len(self.functions))
         monomials = self.monomials(max(60, share // 60, min(1500, share // 15)))
         small = monomials[: max(24, int(np.sqrt(share / 20)))]
         sums = self.sums(small)
-        scaled = self.scaled(monomials[: share // 200 + 20])
-        ones = self.with_one(np.concatenate([monomials, self.squares(sums[: share // 40])]))
-        arguments = self.by_cost(np.concatenate([monomials[: share // 80 + 20], scaled, sums[: share // 80 + 40]]))
-        functions = self.apply_functions(arguments)
+        ones = self.with_one(np.concatenate([monomials[: share // 30], self.squares(sums[: share // 60])]))
         turned = self.products(bank.leaves[:12], sums[: share // 400 + 12], share // 60)
-        functions = self.by_cost(
-            np.concatenate([functions, self.apply_functions(np.concatenate([turned, self.scaled(turned[: share // 600 + 10])]))])
-        )
-        roots = self.apply_functions(self.by_cost(ones)[: share // 40 + 20], ("SQRT", "LOG", "EXP", "INV"))
-        nearly = self.with_one(self.by_cost(functions)[: share // 20 + 20])
-        squared = self.squares(self.by_cost(np.concatenate([functions, sums]))[: share // 20 + 20])
-        simple = self.by_cost(np.concatenate([sums, ones, functions, roots, nearly, squared]))
-        products = self.products(monomials[: max(8, min(16, share // 8000))], simple, share // 3)
-        ones_again = self.with_one(products[: share // 20])
-        simple = self.by_cost(np.concatenate([simple, ones_again]))
-        mixed = self.pairs("ADD", self.by_cost(np.concatenate([small, functions[:400], squared[:400]])), share // 8)
+        scaled = self.scaled(np.concatenate([monomials[: share // 200 + 20], turned[: share // 600 + 10]]))
+
+        first = self.apply_functions(self.by_cost(self.alternating(monomials, scaled, share // (8 * kinds) + 8)))
+        units = self.by_cost(np.concatenate([bank.leaves, self.inverses()]))[:24]
+        near = self.products(units, self.by_cost(np.concatenate([first, sums, ones])), share // 5)
+        arguments = self.by_cost(np.concatenate([monomials, scaled, sums, turned, ones[: share // 100 + 10]]))
+        near = self.by_cost(np.concatenate([near, self.products(units, near[: share // 10], share // 8)]))
+        second = self.apply_functions(arguments[: share // (5 * kinds) + 10])
+        functions = self.by_cost(np.concatenate([first, second]))
+        roots = self.apply_functions(self.by_cost(ones)[: share // 60 + 20], ("SQRT", "LOG", "EXP", "INV"))
+        nearly = self.with_one(functions[: share // 30 + 20])
+        squared = self.squares(self.by_cost(np.concatenate([functions, sums, near]))[: share // 20 + 20])
+        simple = self.by_cost(np.concatenate([sums, ones, functions, near, roots, nearly, squared]))
+        products = self.pairs("MUL", simple, share // 12)
+        again = self.with_one(near[: share // 20])
+        mixed = self.pairs("ADD", self.by_cost(np.concatenate([small, functions[:400], squared[:400], near[:400]])), share // 12)
         self.everything()
         every = np.arange(len(bank))
         every = every[~np.isin(every, list(bank.number))]
@@ -59,11 +62,20 @@ class _Filling:
             "sums": sums,
             "functions": functions,
             "turned": turned,
-            "simple": simple,
-            "products": products,
-            "mixed": mixed,
+            "simple": self.by_cost(np.concatenate([monomials, simple])),
+            "products": self.by_cost(np.concatenate([near, products, again])),
+            "mixed": self.by_cost(mixed),
             "all": self.by_cost(every),
         }
+
+    @staticmethod
+    def alternating(a: Indices, b: Indices, count: int) -> Indices:
+        return np.concatenate([a[: count - min(len(b), count // 2)], b[: max(count // 2, count - len(a))]])
+
+    def inverses(self) -> Indices:
+        if "INV" not in self.operations:
+            return np.empty(0, dtype=np.int64)
+        return self.bank.extend("INV", self.bank.leaves)
 
     def by_cost(self, ids: Indices) -> Indices:
         """Different ids, the cheap ones first; what was dropped (-1) and numbers go."""
@@ -165,10 +177,11 @@ class _Filling:
         for op in ("MUL", "DIV"):
             if op not in self.operations or not len(few):
                 continue
-            part = many[: limit // (2 * len(few))]
+            part = many[: limit // (3 * len(few)) + 1]
             left, right = np.repeat(part, len(few)), np.tile(few, len(part))
             found.append(self.bank.extend(op, left, right))
-        found.append(self.pairs("MUL", many, limit // 4))
+            if op == "DIV":
+                found.append(self.bank.extend(op, right, left))
         return self.by_cost(np.concatenate(found)) if found else np.empty(0, dtype=np.int64)
 
     def everything(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +26,7 @@ from nssr.notation import NUMBER
 
 CAPACITIES = (2_000, 20_000, 60_000)
 MAX_ROWS = 400
-_PARAMETRIC = 40_000
+_PARAMETRIC = 70_000
 _TARGETS = ("identity", "inverse", "square", "root", "log", "exp", "asin", "acos", "atan", "tan")
 _PEELED = ("identity", "inverse", "square", "root", "log")
 _AFTER: tuple[tuple[str, ...], ...] = ((), ("minus one",), ("plus one",), ("log",), ("inverse", "plus one", "log"), ("square",))
@@ -36,7 +36,8 @@ _BLOCK = 48  # targets at once: the matrices of scores stay in cache-sized memor
 class NoisySearch:
     """``stages(level)`` yields work; what it finds goes to the front by itself."""
 
-    def __init__(self, problem: Problem, front: Front, memory: int) -> None:
+    def __init__(self, problem: Problem, front: Front, memory: int, tick: Callable[[], None]) -> None:
+        self.tick = tick
         self.problem, self.front = problem, front
         n = len(front.y)
         few = np.sort(np.random.default_rng(problem.seed).permutation(n)[:MAX_ROWS])
@@ -56,7 +57,7 @@ class NoisySearch:
 
     def stages(self, level: int) -> Iterator[Stage]:
         operations = self.problem.operations
-        bank = Bank(self.X, list(range(self.X.shape[1])), self.problem.seed, self.capacities[level])
+        bank = Bank(self.X, list(range(self.X.shape[1])), self.problem.seed, self.capacities[level], tick=self.tick)
         families = fill(bank, operations, self.capacities[level])
         ids = families["all"]
         scorers = self.scorers(bank, ids)
@@ -93,8 +94,8 @@ class NoisySearch:
 
     def parametric(self) -> list[Tree]:
         """Functions with a constant inside, in a bank of their own."""
-        bank = Bank(self.X, list(range(self.X.shape[1])), self.problem.seed, _PARAMETRIC + 2_000)
-        own = fill(bank, self.problem.operations, 2_000)
+        bank = Bank(self.X, list(range(self.X.shape[1])), self.problem.seed, _PARAMETRIC + 8_000, self.tick)
+        own = fill(bank, self.problem.operations, 8_000)
         arguments = np.concatenate([own["monomials"], own["sums"][:100], own["turned"][:60]])
         arguments = arguments[np.argsort(bank.cost[arguments], kind="stable")]
         ids, group = parametric(bank, arguments, self.problem.operations, _PARAMETRIC)
@@ -106,7 +107,7 @@ class NoisySearch:
         for family in (AFFINE, MONOMIAL):
             targets = [
                 t
-                for chain, moved in self.both[:3]
+                for chain, moved in self.both[: 3 if family == AFFINE else 1]
                 if (t := weighted(chain, self.y, self.weights, moved.values, family != AFFINE)) is not None
             ]
             if not targets:
@@ -122,11 +123,19 @@ class NoisySearch:
                     chain = targets[int(errors[column].argmin())].chain
                     best[key] = (float(least[column]), Hit(chain, family, (bank.tree(scorer.ids[column]),)))
         ranked = sorted(best.values(), key=lambda b: b[0])[:1200]
-        trees = [tree for _, hit in ranked for tree in self.writer.written(hit, noisy=True)[:2]]
+        trees = self.written([hit for _, hit in ranked])
         self.front.admit(trees)
         again = fitted([t for t in trees if self.front.losses.get(t, np.inf) < self.front.variance], self.front)
         self.front.admit(again)
         return self.exact_among(again)
+
+    def written(self, hits: Sequence[Hit]) -> list[Tree]:
+        trees = []
+        for k, hit in enumerate(hits):
+            if k % 16 == 0:
+                self.tick()
+            trees += self.writer.written(hit, noisy=True)
+        return trees
 
     def scorers(self, bank: Bank, ids: npt.NDArray[np.int64]) -> dict[str, Scorer]:
         raw = Scorer(bank.values[ids], ids)
@@ -148,11 +157,14 @@ class NoisySearch:
         for family in asked:
             targets, costs = [], []
             for (chain, moved), cost in zip(both, extra, strict=True):
+                if family != AFFINE and chain.is_power:
+                    continue
                 target = weighted(chain, self.y, self.weights, moved.values, family != AFFINE)
                 if target is not None:
                     targets.append(target)
                     costs.append(cost)
             for at in range(0, len(targets), _BLOCK):
+                self.tick()
                 block: list[Target] = targets[at : at + _BLOCK]
                 scorer = scorers[family]
                 with np.errstate(all="ignore"):
@@ -165,7 +177,7 @@ class NoisySearch:
                     hits.append(Hit(block[k].chain, family, (bank.tree(scorer.ids[column]),)))
                 if family != EXPONENTIAL:
                     hits += [Hit(t.chain, family, ()) for t in block if not extra.any()]
-        self.front.admit(tree for hit in hits for tree in self.writer.written(hit, noisy=True))
+        self.front.admit(self.written(hits))
         return []
 
     def peeled(
@@ -199,7 +211,7 @@ class NoisySearch:
             column, k = divmod(place, len(others))
             hits.append(Hit(Chain(self.y), AFFINE, (bank.tree(scorer.ids[column]), bank.tree(others[k]))))
         self.counters["regressions"] += errors.size
-        self.front.admit(tree for hit in hits for tree in self.writer.written(hit, noisy=True))
+        self.front.admit(self.written(hits))
         return []
 
     def refine(self) -> list[Tree]:
@@ -213,6 +225,7 @@ class NoisySearch:
         if exact:
             return exact
         for tree in front.shortest(12):
+            self.tick()
             shortened(tree, front)
         return []
 

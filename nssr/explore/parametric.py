@@ -16,13 +16,13 @@ from nssr.explore.bank import Bank
 GRID = tuple(float(c) for c in 1.07 * 2.0 ** np.arange(-3, 3.6, 0.5))
 """Scales of the argument's median: the valleys of exp and tanh are octaves wide. None is an integer, since
 those are not fitted."""
-_COLUMNS = 14  # for each argument and scale, at most
+_COLUMNS = 10  # for each argument and scale, at most
 
 
 def parametric(
     bank: Bank, arguments: npt.NDArray[np.int64], operations: Collection[str], limit: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Adds f(c m), f(c m) + 1, f(c m) - 1 and 1 + c m; ``limit`` columns at most.
+    """Adds sin, cos, tanh and exp of c m, exp(c m) + 1, exp(c m) - 1, 1 + c m, 1 - c m, log(1 + c m); ``limit`` columns at most.
 
     Returns the new columns and for each the number of its group: those that differ in c alone.
     """
@@ -58,12 +58,12 @@ def parametric(
         shifted = apply("ADD", 0, scaled, ones)
         apply("SUB", 1, ones, scaled)
         apply("LOG", 2, shifted, None)
-        apply("SQRT", 3, shifted, None)
-        apply("TANH", 4, scaled, None)
-        for k, f in enumerate(("EXP", "SIN", "COS")):
-            values = apply(f, 5 + 3 * k, scaled, None)
-            apply("ADD", 6 + 3 * k, values, ones)
-            apply("SUB", 7 + 3 * k, values, ones)
+        apply("TANH", 3, scaled, None)
+        apply("SIN", 5, scaled, None)
+        apply("COS", 6, scaled, None)
+        values = apply("EXP", 7, scaled, None)
+        apply("ADD", 8, values, ones)
+        apply("SUB", 9, values, ones)
     if not found:
         return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
     ids, group = np.concatenate(found), np.concatenate(groups)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 
 import numpy as np
 import numpy.typing as npt
 
+from nssr.explore.budget import Budget, Stopped
 from nssr.explore.exact import BANK_ROWS, ExactSearch, Stage
 from nssr.explore.front import Front
 from nssr.explore.noisy import NoisySearch
@@ -49,8 +49,8 @@ class _Exploration:
         self, problem: Problem, max_time: float, memory: int, cancelled: Callable[[], bool], on_progress: Progress | None
     ) -> None:
         self.problem, self.max_time, self.memory = problem, max_time, memory
-        self.cancelled, self.on_progress = cancelled, on_progress
-        self.start = time.monotonic()
+        self.on_progress = on_progress
+        self.budget = Budget(max_time, cancelled)
         n = len(problem.y)
         order = np.random.default_rng(problem.seed).permutation(n)
         self.work = np.sort(order[:WORK_ROWS])
@@ -62,9 +62,6 @@ class _Exploration:
         self.exact: list[Tree] = []
         self.counters: Counter[str] = Counter()
         self.shown: list[Tree] = []
-
-    def seconds(self) -> float:
-        return time.monotonic() - self.start
 
     def run(self) -> Result:
         y = self.problem.y
@@ -79,8 +76,8 @@ class _Exploration:
     def _search(self) -> str:
         problem = self.problem
         rows = Rows(problem.X[self.work], problem.y[self.work], min(BANK_ROWS, max(3, len(self.work) * 3 // 4)), problem.seed)
-        exact = ExactSearch(problem, rows, self.memory)
-        noisy = NoisySearch(problem, self.front, self.memory)
+        exact = ExactSearch(problem, rows, self.memory, self.budget.tick)
+        noisy = NoisySearch(problem, self.front, self.memory, self.budget.tick)
         provable = len(rows.rest) >= 3 and len(rows.few) >= problem.X.shape[1] + 6
         # Laws without noise are mostly found in the first two rounds; with noise in the regressions. Cheap rounds of both first.
         first, second, third = range(3)
@@ -95,25 +92,26 @@ class _Exploration:
             (False, lambda: noisy.stages(third)),
             (True, lambda: exact.meetings(third)),
         ]
-        for proves, stages in plan:
-            if proves and not provable:
-                continue
-            for name, stage in stages():
-                found = stage()
-                self.counters[f"stage: {name}"] += 1
-                if found:
-                    self._admit_exact(found)
-                if self.exact:
-                    self._sketch(noisy)
-                    return "exact"
-                self._report()
-                if self.cancelled():
-                    return "cancelled"
-                if self.seconds() > 0.97 * self.max_time:
-                    return "time"
-        self.counters.update(exact.counters)
-        self.counters.update(noisy.counters)
-        return "exhausted"
+        try:
+            for proves, stages in plan:
+                if proves and not provable:
+                    continue
+                for name, stage in stages():
+                    self.budget.tick()
+                    found = stage()
+                    self.counters[f"stage: {name}"] += 1
+                    if found:
+                        self._admit_exact(found)
+                    if self.exact:
+                        self._sketch(noisy)
+                        return "exact"
+                    self._report()
+            return "exhausted"
+        except Stopped:
+            return self.budget.reason() or "time"
+        finally:
+            self.counters.update(exact.counters)
+            self.counters.update(noisy.counters)
 
     def _admit_exact(self, trees: list[Tree]) -> None:
         """Those that hold on every row of the problem, also by the primitives' own definition."""
@@ -126,12 +124,16 @@ class _Exploration:
 
     def _sketch(self, noisy: NoisySearch) -> None:
         """Simpler approximations beside the exact formula, if there is time: a front of one formula says little."""
-        if self.seconds() > 0.5 * self.max_time or self.cancelled():
-            return
-        for _, stage in noisy.stages(0):
-            stage()
-            if self.seconds() > 0.7 * self.max_time or self.cancelled():
-                return
+        allowed = min(1.0, 0.1 * self.max_time)
+        start = self.budget.seconds()
+        try:
+            for _, stage in noisy.stages(0):
+                self.budget.tick()
+                stage()
+                if self.budget.seconds() - start > allowed:
+                    return
+        except Stopped:
+            return  # the exact formula is found; its company may be smaller
 
     def _report(self) -> None:
         if self.on_progress is None:
@@ -139,7 +141,7 @@ class _Exploration:
         front = self.front.pareto()
         if front != self.shown:
             self.shown = front
-            self.on_progress(tuple(self._found(tree, tree) for tree in front), self.seconds())
+            self.on_progress(tuple(self._found(tree, tree) for tree in front), self.budget.seconds())
 
     def _found(self, tree: Tree, judged: Tree) -> Found:
         """``judged``: the formula before its constants saw the held-out rows."""
@@ -170,7 +172,7 @@ class _Exploration:
             pairs = [(self._refitted(t), t) for t in trees]
         found = [self._found(tree, judged) for tree, judged in pairs]
         index = next(i for i, (_, judged) in enumerate(pairs) if judged == chosen)
-        return Result(tuple(found), index, bool(self.exact), stopped, self.seconds(), dict(self.counters))
+        return Result(tuple(found), index, bool(self.exact), stopped, self.budget.seconds(), dict(self.counters))
 
     def _refitted(self, tree: Tree) -> Tree:
         """The formula with its constants fitted to all rows of the work, held out ones too."""
