@@ -21,6 +21,7 @@ Indices = npt.NDArray[np.int64]
 
 LARGEST, SMALLEST = 1e100, 1e-100
 """Columns beyond these in size everywhere are dropped: squares and products of them would not be numbers."""
+_NUMBERS = 500
 _SAME = 3e-12  # relative: rounding leaves equal columns this close
 _FLAT = 1e-9  # relative spread below which a column is a constant
 
@@ -32,6 +33,8 @@ class Bank:
         rows = inputs.shape[0]
         self.rows = rows
         self.capacity = capacity
+        # Numbers come on top: a family may need one more when the bank is full.
+        capacity += _NUMBERS
         self.values: Floats = np.empty((capacity, rows))
         self.op: list[str] = []  # the operations' names, by code
         self._codes: dict[str, int] = {}

@@ -96,6 +96,24 @@ class Closures:
                 hits.append(Hit(chains[question], family, (self.bank.tree(w),)))
         return hits
 
+    def double_peel(self, chain: Chain, op: str, ids: Indices, then: str, seconds: Indices, limit: int = 100) -> list[Hit]:
+        """The target combined with every column of ``ids``, then with every one of ``seconds``: is a monomial left?"""
+        with np.errstate(all="ignore"):
+            first = BINARY[op][0](chain.values, self.bank.values[ids])
+        found: list[tuple[int, int, int]] = []
+        for u in seconds.tolist():
+            with np.errstate(all="ignore"):
+                left = BINARY[then][0](first, self.bank.values[u])
+                _, _, _, flat = self.projection[MONOMIAL].angles(np.log(np.abs(left)))
+            found += [(int(self.bank.cost[ids[q]] + self.bank.cost[u]), int(ids[q]), u) for q in np.flatnonzero(flat)]
+        self.counters["double peels"] += len(ids) * len(seconds)
+        found.sort()
+        hits = []
+        for _, v, u in found[:limit]:
+            once = chain.combined(op, self.bank.values[v], self.bank.tree(v))
+            hits.append(Hit(once.combined(then, self.bank.values[u], self.bank.tree(u)), MONOMIAL, ()))
+        return hits
+
     def meet(
         self, chain: Chain, op: str, ids: Indices, transforms: Sequence[str], families: Iterable[str], limit: int = 200
     ) -> list[Hit]:

@@ -68,6 +68,7 @@ class ExactSearch:
         self.operations = problem.operations
         self.counters: Counter[str] = Counter()
         self.polynomials = Polynomials(rows)
+        self.grown: dict[int, tuple[Closures, Writer, list[Chain], dict[str, np.ndarray]]] = {}
         self.capacities = [min(c, max(2_000, memory // (8 * BANK_ROWS * 10))) for c in CAPACITIES]
         self.allowed = [name for name in _TARGETS if set(TRANSFORMS[name].needs) <= self.operations]
 
@@ -90,8 +91,27 @@ class ExactSearch:
         for family in FAMILIES:
             yield f"pairs, {family}", lambda family=family: writer.exact(self.pairs(closures, targets, family))  # type: ignore[misc]
         if level == 0:
-            yield "peeled polynomials", lambda: self.peeled_polynomials(closures, families)
+            yield "peeled polynomials", lambda: self.peeled_polynomials(closures, families, 300)
             return
+        if level == 1:
+            yield "peeled polynomials", lambda: self.peeled_polynomials(closures, families, 3000)
+        for then in ("t-v", "v-t", "t+v"):
+            yield (
+                f"double peels {then}",
+                lambda then=then: [  # type: ignore[misc]
+                    tree
+                    for chain in targets[:4]
+                    for op in ("t*v", "t/v")
+                    for tree in writer.exact(
+                        closures.double_peel(chain, op, families["monomials"], then, families["monomials"][:40])
+                    )
+                ],
+            )
+        self.grown[level] = closures, writer, targets, families
+
+    def meetings(self, level: int) -> Iterator[Stage]:
+        """The dear half of a round, over the bank that `stages` grew: meets in the middle, then peels before pairs."""
+        closures, writer, targets, families = self.grown[level]
         ids = families["all"]
         met = [c for c in targets if not c.steps or c.steps[-1][0] in _MET]
         for after in _AFTER:
@@ -133,9 +153,9 @@ class ExactSearch:
             found += self.exact(self.polynomials.polynomial(chain, writer.target(chain)))
         return found
 
-    def peeled_polynomials(self, closures: Closures, families: dict[str, np.ndarray]) -> list[Tree]:
+    def peeled_polynomials(self, closures: Closures, families: dict[str, np.ndarray], count: int) -> list[Tree]:
         """Polynomials left after y, 1/y or y^2 is multiplied or divided by a simple column."""
-        peels = np.unique(np.concatenate([families["monomials"][:300], families["simple"][:700]]))
+        peels = np.unique(np.concatenate([families["monomials"][:count], families["simple"][: 2 * count]]))
         trees = [closures.bank.tree(i) for i in peels]
         with np.errstate(all="ignore"):
             v = self.rows.values(trees)

@@ -31,18 +31,24 @@ class _Filling:
     def run(self) -> dict[str, Indices]:
         bank = self.bank
         share = self.capacity
-        monomials = self.monomials(max(60, share // 60))
+        monomials = self.monomials(max(60, share // 60, min(1500, share // 15)))
         small = monomials[: max(24, int(np.sqrt(share / 20)))]
         sums = self.sums(small)
         scaled = self.scaled(monomials[: share // 200 + 20])
         ones = self.with_one(np.concatenate([monomials, self.squares(sums[: share // 40])]))
         arguments = self.by_cost(np.concatenate([monomials[: share // 80 + 20], scaled, sums[: share // 80 + 40]]))
         functions = self.apply_functions(arguments)
+        turned = self.products(bank.leaves[:12], sums[: share // 400 + 12], share // 60)
+        functions = self.by_cost(
+            np.concatenate([functions, self.apply_functions(np.concatenate([turned, self.scaled(turned[: share // 600 + 10])]))])
+        )
         roots = self.apply_functions(self.by_cost(ones)[: share // 40 + 20], ("SQRT", "LOG", "EXP", "INV"))
         nearly = self.with_one(self.by_cost(functions)[: share // 20 + 20])
         squared = self.squares(self.by_cost(np.concatenate([functions, sums]))[: share // 20 + 20])
         simple = self.by_cost(np.concatenate([sums, ones, functions, roots, nearly, squared]))
-        products = self.products(monomials[: max(12, share // 4000)], simple, share // 4)
+        products = self.products(monomials[: max(8, min(16, share // 8000))], simple, share // 3)
+        ones_again = self.with_one(products[: share // 20])
+        simple = self.by_cost(np.concatenate([simple, ones_again]))
         mixed = self.pairs("ADD", self.by_cost(np.concatenate([small, functions[:400], squared[:400]])), share // 8)
         self.everything()
         every = np.arange(len(bank))
@@ -52,6 +58,7 @@ class _Filling:
             "small": small,
             "sums": sums,
             "functions": functions,
+            "turned": turned,
             "simple": simple,
             "products": products,
             "mixed": mixed,

@@ -15,14 +15,18 @@ from nssr.explore.closures import AFFINE, EXPONENTIAL, FAMILIES, MONOMIAL, Hit
 from nssr.explore.exact import Stage
 from nssr.explore.families import fill
 from nssr.explore.front import Front
+from nssr.explore.parametric import parametric
 from nssr.explore.problem import Problem
 from nssr.explore.refining import fitted, shortened
 from nssr.explore.regression import Scorer, Target, most_promising, weighted
 from nssr.explore.rows import Rows
 from nssr.explore.tree import Tree
+from nssr.explore.writing import named_number, tidied
+from nssr.notation import NUMBER
 
-CAPACITIES = (2_000, 12_000, 40_000)
+CAPACITIES = (2_000, 20_000, 60_000)
 MAX_ROWS = 400
+_PARAMETRIC = 40_000
 _TARGETS = ("identity", "inverse", "square", "root", "log", "exp", "asin", "acos", "atan", "tan")
 _PEELED = ("identity", "inverse", "square", "root", "log")
 _AFTER: tuple[tuple[str, ...], ...] = ((), ("minus one",), ("plus one",), ("log",), ("inverse", "plus one", "log"), ("square",))
@@ -46,18 +50,17 @@ class NoisySearch:
         self.capacities = [min(c, max(500, memory // (8 * len(few) * 12))) for c in CAPACITIES]
         self.counters: Counter[str] = Counter()
         self.refined: set[Tree] = set()
+        start, moved = Chain(self.y), Chain(self.y + 1e-6 * np.maximum(np.abs(self.y), 1e-3 * np.abs(self.y).max()))
+        names = [g for g in _TARGETS if set(TRANSFORMS[g].needs) <= problem.operations]
+        self.both = [(start.transformed(g), moved.transformed(g)) for g in names]
 
     def stages(self, level: int) -> Iterator[Stage]:
         operations = self.problem.operations
         bank = Bank(self.X, list(range(self.X.shape[1])), self.problem.seed, self.capacities[level])
         families = fill(bank, operations, self.capacities[level])
         ids = families["all"]
-        raw = Scorer(bank.values[ids], ids)
-        with np.errstate(all="ignore"):
-            log = Scorer(np.log(np.abs(bank.values[ids])), ids)
-        scorers = {AFFINE: raw, MONOMIAL: log, EXPONENTIAL: raw}
-        start, moved = Chain(self.y), Chain(self.y + 1e-6 * np.maximum(np.abs(self.y), 1e-3 * np.abs(self.y).max()))
-        both = [(start.transformed(g), moved.transformed(g)) for g in _TARGETS if set(TRANSFORMS[g].needs) <= operations]
+        scorers = self.scorers(bank, ids)
+        raw, both = scorers[AFFINE], self.both
         yield "regressions", lambda: self.regress(bank, scorers, both, np.zeros(len(both)), FAMILIES)
         yield "refining", self.refine
         if level == 0:
@@ -72,8 +75,8 @@ class NoisySearch:
             for op in ("t*v", "t/v", "t-v", "v-t"):
                 if not after and op in ("t*v", "t/v"):
                     asked: Sequence[str] = (AFFINE,)
-                else:
-                    asked = (AFFINE, MONOMIAL)
+                else:  # y - v = a w + b is a sum of two terms
+                    asked = (AFFINE, MONOMIAL) if after else (MONOMIAL,)
                 chosen = [b for b in both if not b[0].steps or b[0].steps[-1][0] in _PEELED[: 1 + 2 * level]]
                 for pair in chosen:
                     yield (
@@ -83,6 +86,53 @@ class NoisySearch:
                         ),
                     )
             yield "refining", self.refine
+
+    def parametric_stages(self) -> Iterator[Stage]:
+        yield "parametric", self.parametric
+        yield "refining", self.refine
+
+    def parametric(self) -> list[Tree]:
+        """Functions with a constant inside, in a bank of their own."""
+        bank = Bank(self.X, list(range(self.X.shape[1])), self.problem.seed, _PARAMETRIC + 2_000)
+        own = fill(bank, self.problem.operations, 2_000)
+        arguments = np.concatenate([own["monomials"], own["sums"][:100], own["turned"][:60]])
+        arguments = arguments[np.argsort(bank.cost[arguments], kind="stable")]
+        ids, group = parametric(bank, arguments, self.problem.operations, _PARAMETRIC)
+        if not len(ids):
+            return []
+        place = dict(zip(ids.tolist(), group.tolist(), strict=True))
+        scorers = self.scorers(bank, ids)
+        best: dict[tuple[int, str], tuple[float, Hit]] = {}
+        for family in (AFFINE, MONOMIAL):
+            targets = [
+                t
+                for chain, moved in self.both[:3]
+                if (t := weighted(chain, self.y, self.weights, moved.values, family != AFFINE)) is not None
+            ]
+            if not targets:
+                continue
+            scorer = scorers[family]
+            with np.errstate(all="ignore"):
+                errors = scorer.errors(targets, [self.basis[family]] * len(targets))
+            self.counters["regressions"] += errors.size
+            least = errors.min(axis=1)
+            for column in np.argsort(least, kind="stable")[:6000].tolist():
+                key = (place[int(scorer.ids[column])], family)
+                if key not in best:
+                    chain = targets[int(errors[column].argmin())].chain
+                    best[key] = (float(least[column]), Hit(chain, family, (bank.tree(scorer.ids[column]),)))
+        ranked = sorted(best.values(), key=lambda b: b[0])[:1200]
+        trees = [tree for _, hit in ranked for tree in self.writer.written(hit, noisy=True)[:2]]
+        self.front.admit(trees)
+        again = fitted([t for t in trees if self.front.losses.get(t, np.inf) < self.front.variance], self.front)
+        self.front.admit(again)
+        return self.exact_among(again)
+
+    def scorers(self, bank: Bank, ids: npt.NDArray[np.int64]) -> dict[str, Scorer]:
+        raw = Scorer(bank.values[ids], ids)
+        with np.errstate(all="ignore"):
+            log = Scorer(np.log(np.abs(bank.values[ids])), ids)
+        return {AFFINE: raw, MONOMIAL: log, EXPONENTIAL: raw}
 
     def regress(
         self,
@@ -153,11 +203,32 @@ class NoisySearch:
         return []
 
     def refine(self) -> list[Tree]:
-        """Constants of the best formulas fitted, then shortened."""
+        """Constants of the best formulas fitted, then shortened. Returns those that hold exactly."""
         front = self.front
-        candidates = [t for t in [*front.shortest(120), *front.pareto()] if t not in self.refined]
+        candidates = [t for t in [*front.shortest(150), *front.pareto()] if t not in self.refined]
         self.refined.update(candidates)
-        front.admit(fitted(candidates, front, self.problem.loss))
+        again = fitted(candidates, front, self.problem.loss)
+        front.admit(again)
+        exact = self.exact_among(again)
+        if exact:
+            return exact
         for tree in front.shortest(12):
             shortened(tree, front)
         return []
+
+    def exact_among(self, trees: Sequence[Tree]) -> list[Tree]:
+        """Those that hold on every row, with simple numbers where they hold too."""
+        nearly = [t for t in trees if self.front.losses.get(t, np.inf) < 1e-10 * self.front.variance]
+        if not nearly:
+            return []
+        exact = list(dict.fromkeys(t for tree in nearly for t in (tidied(named(tree)), tree)))
+        with np.errstate(all="ignore"):
+            holds = self.rows.exact(self.rows.values(exact))
+        return [t for t, held in zip(exact, holds, strict=True) if held]
+
+
+def named(tree: Tree) -> Tree:
+    """The tree with its numbers snapped to simple ones that they are within rounding."""
+    if tree.op == NUMBER:
+        return named_number(tree.value, 1e-6)
+    return Tree(tree.op, tuple(named(arg) for arg in tree.args), tree.value)

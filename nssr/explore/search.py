@@ -83,12 +83,21 @@ class _Exploration:
         noisy = NoisySearch(problem, self.front, self.memory)
         provable = len(rows.rest) >= 3 and len(rows.few) >= problem.X.shape[1] + 6
         # Laws without noise are mostly found in the first two rounds; with noise in the regressions. Cheap rounds of both first.
-        plan: list[Callable[[], Iterator[Stage]]] = []
-        for level in range(3):
-            if provable:
-                plan.append(lambda level=level: exact.stages(level))  # type: ignore[misc]
-            plan.append(lambda level=level: noisy.stages(level))  # type: ignore[misc]
-        for stages in plan:
+        first, second, third = range(3)
+        plan: list[tuple[bool, Callable[[], Iterator[Stage]]]] = [
+            (True, lambda: exact.stages(first)),
+            (False, lambda: noisy.stages(first)),
+            (True, lambda: exact.stages(second)),
+            (False, noisy.parametric_stages),
+            (True, lambda: exact.stages(third)),
+            (False, lambda: noisy.stages(second)),
+            (True, lambda: exact.meetings(second)),
+            (False, lambda: noisy.stages(third)),
+            (True, lambda: exact.meetings(third)),
+        ]
+        for proves, stages in plan:
+            if proves and not provable:
+                continue
             for name, stage in stages():
                 found = stage()
                 self.counters[f"stage: {name}"] += 1
