@@ -1,0 +1,101 @@
+"""The regressor with the search as it is: laws in, laws out, and odd tables end in time without a warning."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import sympy
+
+from nssr import NSSRRegressor
+
+RNG = np.random.default_rng(3)
+TABLE = pd.DataFrame(RNG.uniform(1, 5, (200, 3)), columns=["m", "v", "a b"])
+NOISE = RNG.normal(size=200)
+
+
+@pytest.mark.parametrize(
+    ("y", "law"),
+    [
+        (0.5 * TABLE["m"] * TABLE["v"] ** 2, "m*v**2/2"),
+        (TABLE["m"] * np.exp(-TABLE["v"]), "m*exp(-v)"),
+        (np.sqrt(TABLE["v"] / TABLE["m"]), "sqrt(v/m)"),
+    ],
+)
+def test_a_law_is_found_exactly(y: pd.Series, law: str) -> None:
+    start = time.monotonic()
+    model = NSSRRegressor(max_time=20, n_threads=1).fit(TABLE, y)
+    assert time.monotonic() - start < 15
+    assert model.exact_
+    assert model.stopped_ == "exact"
+    positive = {sympy.Symbol(name): sympy.Symbol(name, positive=True) for name in ("m", "v")}
+    difference = model.formula_.sympy() - sympy.sympify(law)
+    assert sympy.nsimplify(sympy.simplify(difference.subs(positive)), tolerance=1e-9) == 0
+    assert model.score(TABLE, y) == pytest.approx(1)
+    losses = model.equations_["loss"].to_numpy()
+    assert (losses[1:] <= losses[:-1] * (1 + 1e-9)).all()
+
+
+def test_the_same_seed_finds_the_same() -> None:
+    y = TABLE["m"] * TABLE["a b"]
+    first, second = (NSSRRegressor(max_time=10, n_threads=1).fit(TABLE, y) for _ in range(2))
+    assert first.formula_ == second.formula_
+
+
+@pytest.mark.parametrize(
+    ("X", "y"),
+    [
+        (TABLE.to_numpy(), np.full(200, 3.25)),
+        (TABLE.to_numpy(), np.zeros(200)),
+        (np.c_[TABLE, np.ones(200), np.zeros(200)], 2 * TABLE["m"]),
+        (np.c_[TABLE, TABLE], TABLE["m"] * TABLE["v"]),
+        (np.c_[TABLE, 2 * TABLE + 1], TABLE["m"] * TABLE["v"]),
+        (TABLE.to_numpy() * np.array([1e30, 1, 1e-30]), TABLE["m"] * TABLE["a b"]),
+        (TABLE.to_numpy(), TABLE["m"] ** 2 * 1e-150),
+        (TABLE.to_numpy() > 2, TABLE["m"] > 2),
+        (np.array([[1.0], [2.0]]), np.array([1, 4])),
+        (TABLE.to_numpy(), NOISE),
+    ],
+)
+def test_odd_tables_end_in_time(X: Any, y: Any) -> None:
+    start = time.monotonic()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = NSSRRegressor(max_time=1, n_threads=1).fit(X, y)
+    assert time.monotonic() - start < 2.5
+    assert np.isfinite(model.predict(X)).all()
+    assert len(model.equations_) >= 1
+
+
+def test_noise_is_not_explained() -> None:
+    model = NSSRRegressor(max_time=1, n_threads=1).fit(TABLE, NOISE)
+    assert model.formula_.size <= 3
+    assert not model.exact_
+
+
+def test_a_registered_law_comes_back_from_the_library(tmp_path: Path) -> None:
+    y = np.exp(1.37 * TABLE["v"] / TABLE["m"])
+    model = NSSRRegressor(max_time=10, n_threads=1, library=tmp_path / "laws.db").fit(TABLE, y)
+    assert model.exact_
+    model.register("LAW")
+    again = NSSRRegressor(max_time=10, n_threads=1, library=tmp_path / "laws.db").fit(TABLE, y)
+    assert again.predict(TABLE) == pytest.approx(y.to_numpy())
+
+
+def test_ctrl_c_ends_the_search() -> None:
+    timer = threading.Timer(0.7, os.kill, (os.getpid(), signal.SIGINT))
+    start = time.monotonic()
+    timer.start()
+    with pytest.warns(UserWarning, match="interrupted"):
+        model = NSSRRegressor(max_time=15, n_threads=1).fit(TABLE, NOISE)
+    assert time.monotonic() - start < 5
+    assert model.stopped_ == "cancelled"
+    assert np.isfinite(model.predict(TABLE)).all()
