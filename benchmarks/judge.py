@@ -42,7 +42,7 @@ NUMERIC_TOLERANCE = 1e-6
 _DIGITS, _AGREE, _POINTS, _FIRST = 50, 1e-30, 12, 3
 _FAR, _NEAR = 0.9, 0.999  # squared correlation with the truth below which no rounding, or no `simplify`, is tried
 _VANISHES, _NEGLIGIBLE = 1e-4, 1e-3
-_SNAP = 1e-6
+_ROUNDING, _SNAP = 1e-12, 1e-6
 _DENOMINATORS = 48
 _SYMPY_GIVES_UP = (
     ArithmeticError,
@@ -122,27 +122,37 @@ def rounded(value: Any) -> Any:
 def _factors() -> list[Any]:
     pi, root = sympy.pi, sympy.sqrt
     bases = [pi, pi**2, pi**3, root(2), root(3), root(5), root(10), root(pi), root(2 * pi), sympy.E, sympy.log(2), sympy.log(10)]
-    return [sympy.Integer(1), *(f for base in bases for f in (base, 1 / base))]
+    return [f for base in bases for f in (base, 1 / base)]
 
 
 _FACTORS = [(factor, float(factor)) for factor in _factors()]
 
 
 def snapped(value: Any) -> Any:
-    """The simple exact number within 1e-6 of a float: a rational, one times a known factor, 3 decimals; else just the float."""
+    """The simple exact number within 1e-6 of a float: a rational, a short decimal, one times a known factor; else just the float.
+
+    What agrees to rounding goes first: within 1e-6 of a constant of full precision there may be a simpler one that is wrong.
+    """
     if not value.has(sympy.Float):
         return value
     number = float(value) if value.is_real else float("nan")
     if not np.isfinite(number) or number == 0:
         return value
-    for factor, size in _FACTORS:
-        q = Fraction(number / size).limit_denominator(_DENOMINATORS)
-        if q and abs(float(q) * size / number - 1) < _SNAP:
-            return sympy.Rational(q.numerator, q.denominator) * factor
-    decimals = rounded(value)
-    if abs(float(decimals) / number - 1) < _SNAP:
-        return decimals
+    simple = [(sympy.Integer(1), number), *((factor, number / size) for factor, size in _FACTORS)]
+    for tolerance in (_ROUNDING, _SNAP):
+        for factor, left in simple:
+            q = Fraction(left).limit_denominator(_DENOMINATORS)
+            if q and abs(float(q) / left - 1) < tolerance:
+                return sympy.Rational(q.numerator, q.denominator) * factor
+            decimals = Fraction(f"{number:.6g}" if tolerance == _ROUNDING else str(float(rounded(value))))
+            if factor == 1 and abs(float(decimals) / number - 1) < tolerance:
+                return sympy.Rational(decimals.numerator, decimals.denominator)
     return sympy.Rational(Fraction(number))
+
+
+def exact(value: Any) -> Any:
+    """A number of the truth: a float is the decimal that was written."""
+    return sympy.Rational(repr(float(value))) if value.is_Float else value
 
 
 def with_constants(expr: Any, change: Form) -> Any:
@@ -193,7 +203,7 @@ class Case:
 
     @cached_property
     def expr(self) -> Any:
-        return parse(self.truth, self.positive)
+        return parse(self.truth, self.positive).replace(lambda e: e.is_Float, exact)
 
     @cached_property
     def y(self) -> Array:
