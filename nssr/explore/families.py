@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from nssr.explore.bank import Bank, Indices
 
+_SCALES = (2.0, 0.5, float(2 * np.pi), float(np.pi), 3.0, 4.0)
 _FUNCTIONS = ("SQRT", "EXP", "LOG", "SIN", "COS", "TAN", "TANH", "ASIN", "ACOS", "ATAN", "SINH", "COSH")
 
 
@@ -33,9 +34,12 @@ class _Filling:
         bank, share = self.bank, self.capacity
         kinds = max(1, len(self.functions))
         monomials = self.monomials(max(60, share // 60, min(1500, share // 15)))
-        small = monomials[: max(24, int(np.sqrt(share / 20)))]
+        plain = self.by_cost(np.concatenate([bank.leaves, self.squares(bank.leaves), self.inverses()]))
+        few = max(24, int(np.sqrt(share / 20)))
+        small = self.by_cost(np.concatenate([plain[:few], monomials[: max(6, few - len(plain))]]))
         sums = self.sums(small)
-        ones = self.with_one(np.concatenate([monomials[: share // 30], self.squares(sums[: share // 60])]))
+        ratios = self.squares(monomials[: share // 100 + 30])
+        ones = self.with_one(np.concatenate([monomials[: share // 30], ratios, self.squares(sums[: share // 60])]))
         turned = self.products(bank.leaves[:12], sums[: share // 400 + 12], share // 60)
         scaled = self.scaled(np.concatenate([monomials[: share // 200 + 20], turned[: share // 600 + 10]]))
 
@@ -148,9 +152,7 @@ class _Filling:
     def scaled(self, ids: Indices) -> Indices:
         if "MUL" not in self.operations:
             return np.empty(0, dtype=np.int64)
-        found = [
-            self.bank.extend("MUL", np.full(len(ids), self.bank.constant(k)), ids) for k in (2.0, 0.5, float(np.pi), 3.0, 4.0)
-        ]
+        found = [self.bank.extend("MUL", np.full(len(ids), self.bank.constant(k)), ids) for k in _SCALES]
         return self.by_cost(np.concatenate(found))
 
     def with_one(self, ids: Indices) -> Indices:

@@ -24,7 +24,7 @@ from nssr.explore.tree import Tree
 from nssr.explore.writing import named_number, tidied
 from nssr.notation import NUMBER
 
-CAPACITIES = (2_000, 20_000, 60_000)
+CAPACITIES = (2_000, 40_000, 80_000)
 MAX_ROWS = 400
 _PARAMETRIC = 70_000
 _TARGETS = ("identity", "inverse", "square", "root", "log", "exp", "asin", "acos", "atan", "tan")
@@ -61,14 +61,21 @@ class NoisySearch:
         families = fill(bank, operations, self.capacities[level])
         ids = families["all"]
         scorers = self.scorers(bank, ids)
-        raw, both = scorers[AFFINE], self.both
+        both = self.both
         yield "regressions", lambda: self.regress(bank, scorers, both, np.zeros(len(both)), FAMILIES)
         yield "refining", self.refine
         if level == 0:
-            yield "two terms", lambda: self.two_terms(bank, raw, families["simple"][:300])
+            for family in (AFFINE, MONOMIAL):
+                yield f"two terms, {family}", lambda f=family: self.two_terms(bank, scorers, families["simple"][:300], f)  # type: ignore[misc]
             yield "refining", self.refine
             return
-        yield "two terms", lambda: self.two_terms(bank, raw, families["simple"][: 300 * level])
+        # What follows asks for each of many targets: of the cheap part of the bank.
+        few = ids[: len(ids) // 3]
+        scorers = self.scorers(bank, few)
+        others = families["simple"][: 300 * level]
+        for family in (AFFINE, MONOMIAL):
+            yield f"two terms, {family}", lambda f=family: self.two_terms(bank, scorers, others, f)  # type: ignore[misc]
+        yield "refining", self.refine
         peels = families["simple"][: 150 * 2**level]
         for after in _AFTER:
             if not all(set(TRANSFORMS[name].needs) <= operations for name in after):
@@ -199,18 +206,30 @@ class NoisySearch:
             both.append((combined[0], combined[1]))
         return self.regress(bank, scorers, both, bank.cost[peels].astype(float) + len(after), asked, 30)
 
-    def two_terms(self, bank: Bank, scorer: Scorer, others: npt.NDArray[np.int64]) -> list[Tree]:
-        """y = a v + b w + c."""
-        target = Target(Chain(self.y), self.y, self.weights)
-        errors = scorer.pair_errors(target, bank.values[others])
-        cost = bank.cost[scorer.ids].astype(float)
+    def two_terms(self, bank: Bank, scorers: dict[str, Scorer], others: npt.NDArray[np.int64], family: str) -> list[Tree]:
+        """y = a v + b w + c, or y = c v^p w^q times a monomial, for every v of ``others`` and every w of the bank."""
+        chain, moved = self.both[0]
+        target = weighted(chain, self.y, self.weights, moved.values, family != AFFINE)
+        if target is None:
+            return []
+        scorer = scorers[family]
         floor = self.front.floor * len(self.y)
-        best = most_promising(errors, cost, bank.cost[others].astype(float) + 2, len(self.y), floor, 100)
         hits = []
-        for place in best.tolist():
-            column, k = divmod(place, len(others))
-            hits.append(Hit(Chain(self.y), AFFINE, (bank.tree(scorer.ids[column]), bank.tree(others[k]))))
-        self.counters["regressions"] += errors.size
+        for at in range(0, len(others), _BLOCK):
+            self.tick()
+            part = others[at : at + _BLOCK]
+            with np.errstate(all="ignore"):
+                v = bank.values[part] if family == AFFINE else np.log(np.abs(bank.values[part]))
+            part, v = part[np.isfinite(v).all(axis=1)], v[np.isfinite(v).all(axis=1)]
+            if not len(part):
+                continue
+            errors = scorer.pair_errors(target, v, self.basis[family])
+            self.counters["regressions"] += errors.size
+            cost = bank.cost[scorer.ids].astype(float)
+            best = most_promising(errors, cost, bank.cost[part].astype(float) + 2, len(self.y), floor, 25)
+            for place in best.tolist():
+                column, k = divmod(place, len(part))
+                hits.append(Hit(chain, family, (bank.tree(scorer.ids[column]), bank.tree(part[k]))))
         self.front.admit(self.written(hits))
         return []
 

@@ -10,6 +10,7 @@ import numpy as np
 from nssr.engine.constants import fit_constants
 from nssr.explore.front import Front
 from nssr.explore.tree import Tree, number, numbers, with_numbers
+from nssr.explore.writing import tidied
 from nssr.notation import NUMBER
 from nssr.primitives import BY_NAME, TOKEN_FLOAT, TOKEN_INT, TOKEN_VARIABLE
 
@@ -94,12 +95,13 @@ def shortened(tree: Tree, front: Front) -> Tree:
             continue
         trials = []
         for candidate in _roundings(value):
-            trial = with_numbers(best, [*values[:place], candidate, *values[place + 1 :]])
-            trials.append(trial)
+            trials.append(with_numbers(best, [*values[:place], candidate, *values[place + 1 :]]))
         front.admit(trials)
         known = [t for t in [best, *trials] if math.isfinite(front.losses.get(t, math.inf))]
         best = min(known, key=front.bits)
-    return best
+    neat = tidied(best)  # a factor that became 1 goes
+    front.admit([neat])
+    return min((best, neat), key=lambda t: front.bits(t) if math.isfinite(front.losses.get(t, math.inf)) else math.inf)
 
 
 def _roundings(value: float) -> list[float]:

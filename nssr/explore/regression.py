@@ -91,23 +91,29 @@ class Scorer:
             gain = np.where(own > 1e-9 * rest, result / own, 0.0)
         return np.maximum(left - gain, 0.0)
 
-    def pair_errors(self, target: Target, others: Floats) -> Floats:
-        """(columns, others): the squared error of the best a w + b v + c with every v of ``others`` (m, rows), equal weights."""
-        n = self.columns.shape[1]
-        w = self.columns - self.columns.mean(axis=1, keepdims=True)
-        v = others - others.mean(axis=1, keepdims=True)
-        v = v / np.maximum(np.sqrt((v * v).sum(axis=1, keepdims=True)), 1e-300)
-        t = target.values - target.values.mean()
-        size = np.sqrt((w * w).sum(axis=1, keepdims=True))
-        w = w / np.maximum(size, 1e-300)
-        flat = size[:, 0] < 1e-9 * np.sqrt(n)
+    def pair_errors(self, target: Target, others: Floats, basis: Floats) -> Floats:
+        """(columns, others): the squared error of the best a w + b v + S c with every v of ``others`` (m, rows)."""
+        root = np.sqrt(target.weights)
+        q, _ = np.linalg.qr(root[:, None] * basis)
+
+        def orthogonal(columns: Floats) -> tuple[Floats, npt.NDArray[np.bool_]]:
+            columns = columns * root
+            before = np.sqrt((columns * columns).sum(axis=1, keepdims=True))
+            columns = columns - (columns @ q) @ q.T
+            size = np.sqrt((columns * columns).sum(axis=1, keepdims=True))
+            return columns / np.maximum(size, 1e-300), (size < 1e-7 * before)[:, 0]
+
+        w, flat = orthogonal(self.columns)
+        v, lost = orthogonal(others)
+        t = root * target.values
+        t = t - q @ (q.T @ t)
         cross = w @ v.T
         tw, tv = w @ t, v @ t
         with np.errstate(all="ignore"):
             own = 1.0 - cross**2
             gain = (tw[:, None] ** 2 + tv**2 - 2 * tw[:, None] * tv * cross) / own
-            gain = np.where((own > 1e-7) & ~flat[:, None], gain, 0.0)
-        return np.maximum(t @ t - gain, 0.0) * float(target.weights.mean())
+            gain = np.where((own > 1e-6) & ~flat[:, None] & ~lost, gain, 0.0)
+        return np.maximum(t @ t - gain, 0.0)
 
 
 def most_promising(errors: Floats, costs: Floats, extra: Floats, n_rows: int, floor: float, count: int) -> Indices:
