@@ -1,0 +1,16 @@
+#include <cstddef>
+#include <cstdint>
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
+
+#include "grow_kernels.hpp"
+
+namespace nssr::growth {
+namespace {
+#include "grow_kernels.inl"
+}  // namespace
+
+extern constexpr Kernels avx512_kernels = make_kernels("avx512");  // no code runs to fill it in
+
+}  // namespace nssr::growth
