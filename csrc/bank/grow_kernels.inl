@@ -51,14 +51,19 @@ NSSR_INLINE VU halves_product(VU t) { return (t & 0xFFFFFFFFu) * (t >> 32); }
 #endif
 #endif
 
-NSSR_INLINE std::uint64_t lane_sum(VU v) {
-#if NSSR_VECTOR_BYTES == 64
-    return static_cast<std::uint64_t>(_mm512_reduce_add_epi64((__m512i)v));
-#else
-    std::uint64_t sum = 0;
-    for (std::size_t i = 0; i < kLanes; ++i) sum += v[i];
-    return sum;
-#endif
+template <std::size_t kCount>
+NSSR_INLINE std::uint64_t lane_sum(const void* from) {
+    if constexpr (kCount == 1) {
+        std::uint64_t x;
+        __builtin_memcpy(&x, from, sizeof x);
+        return x;
+    } else {
+        typedef std::uint64_t Half __attribute__((vector_size(kCount * 4)));
+        Half half[2];
+        __builtin_memcpy(half, from, sizeof half);
+        half[0] += half[1];
+        return lane_sum<kCount / 2>(half);
+    }
 }
 
 // ---- operations: nssr/primitives.py says what they mean --------------------------------------------------------------
@@ -117,7 +122,7 @@ static void check(const Checking& job) {
             h1 += halves_product((VU)((VW)q + (VW) * reinterpret_cast<const UU*>(first + k)));
             h2 += halves_product((VU)((VW)q + (VW) * reinterpret_cast<const UU*>(second + k)));
         });
-        std::uint64_t one = lane_sum(h1) * 0x9E3779B97F4A7C15u, two = lane_sum(h2) * 0xD1B54A32D192ED03u;
+        std::uint64_t one = lane_sum<kLanes>(&h1) * 0x9E3779B97F4A7C15u, two = lane_sum<kLanes>(&h2) * 0xD1B54A32D192ED03u;
         one ^= one >> 32;
         two ^= two >> 29;
         job.digests[2 * i] = one | (one == 0);  // 0 stands for none

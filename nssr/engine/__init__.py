@@ -28,6 +28,7 @@ from nssr.engine.candidates import CANDIDATE, SLOTS, Enumerator, deduplicate, pa
 from nssr.engine.constants import FittedConstants, Gradients, fit_constants, gradients
 from nssr.engine.formulas import Columns, Formulas
 from nssr.engine.functions import FunctionTable
+from nssr.engine.growth import Grown, grow
 
 __all__ = [
     "CANDIDATE",
@@ -45,6 +46,7 @@ __all__ = [
     "Formulas",
     "FunctionTable",
     "Gradients",
+    "Grown",
     "Matches",
     "Pairs",
     "ProgramBatch",
@@ -53,6 +55,7 @@ __all__ = [
     "evaluate",
     "fit_constants",
     "gradients",
+    "grow",
     "pack",
     "predict",
     "score",
