@@ -39,7 +39,7 @@ constexpr vecmath::Function kFunction[kOps - kDirect] = {
 constexpr std::size_t kPieceBytes = std::size_t{4} << 20;  // of a piece's values, all of them functions: fits in a cache
 constexpr std::size_t kLookUnit = 4096, kCheckUnit = 256;  // candidates of a unit of work
 constexpr std::size_t kLefts = 64;                         // columns of a tile; there are kMaxStrip right ones
-constexpr std::size_t kAhead = 12;                         // look-ups under way
+constexpr std::size_t kAhead = 32;                         // look-ups under way
 constexpr std::size_t kTableBytes = 22 + 22;               // of both tables, per column, at most
 
 class Growth {
