@@ -37,7 +37,7 @@ constexpr vecmath::Function kFunction[kOps - kDirect] = {
     vecmath::kAsin, vecmath::kAcos, vecmath::kAtan, vecmath::kSinh, vecmath::kCosh, vecmath::kTanh};
 
 constexpr std::size_t kPieceBytes = std::size_t{4} << 20;  // of a piece's values, all of them functions: fits in a cache
-constexpr std::size_t kLookUnit = 4096, kCheckUnit = 256;  // candidates of a unit of work
+constexpr std::size_t kLookUnit = 2048, kCheckUnit = 256;  // candidates of a unit of work
 constexpr std::size_t kLefts = 64;                         // columns of a tile; there are kMaxStrip right ones
 constexpr std::size_t kAhead = 32;                         // look-ups under way
 constexpr std::size_t kTableBytes = 22 + 22;               // of both tables, per column, at most
@@ -136,9 +136,10 @@ private:
     // Small fractions are constants, whatever expression has their element.
     void know_numbers() {
         bool fresh;
+        elements_.insert(0, mark_of(o_.drop_out_of_range ? Fate::kOutOfRange : Fate::kConstant), fresh);
         for (int below = 1; below <= 12; ++below) {
             const Element part = grow_field::inverse(static_cast<Element>(below));
-            for (int above = 0; above <= 32; ++above) {
+            for (int above = 1; above <= 32; ++above) {
                 const Element number = grow_field::multiply(static_cast<Element>(above), part);
                 elements_.insert(number, mark_of(Fate::kConstant), fresh);
                 elements_.insert(grow_field::negate(number), mark_of(Fate::kConstant), fresh);

@@ -121,19 +121,20 @@ Element element_of(Op op, Element a, Element b, Element inverse) {
 }
 
 Rules::Rules(const GrowOptions& options) : options_(options), dimensions_(options.n_dimensions != 0) {
-    const auto pair = [&](Op a, Op b) {
-        undone_[a] |= 1u << b;
-        undone_[b] |= 1u << a;
-    };
     if (!options.drop_inverse) return;
-    for (const Op op : {kNeg, kInv}) pair(op, op);
-    pair(kExp, kLog);
-    pair(kSquare, kSqrt);
-    pair(kSin, kAsin);
-    pair(kCos, kAcos);
-    pair(kTan, kAtan);
-    for (const Op op : {kAbs, kSquare, kCos, kCosh}) undone_[op] |= 1u << kNeg;  // f(-x) is f(x)
-    undone_[kAbs] |= 1u << kAbs | 1u << kSquare;
+    const auto undo = [&](Op outer, Op inner) { undone_[outer] |= 1u << inner; };
+    // Not the other way round where that is something else: sqrt(x**2) is |x|, asin(sin(x)) a zigzag.
+    undo(kNeg, kNeg);
+    undo(kInv, kInv);
+    undo(kExp, kLog);
+    undo(kLog, kExp);
+    undo(kSquare, kSqrt);
+    undo(kSin, kAsin);
+    undo(kCos, kAcos);
+    undo(kTan, kAtan);
+    for (const Op op : {kAbs, kSquare, kCos, kCosh}) undo(op, kNeg);  // f(-x) is f(x)
+    undo(kAbs, kAbs);
+    undo(kAbs, kSquare);
 }
 
 // Which of the strip's columns pass the rules, and what becomes of the others.

@@ -80,7 +80,7 @@ private:
 
     const GrowOptions& options_;
     bool dimensions_;
-    std::uint32_t undone_[kOps] = {};  // bit i: the operation undoes Op i
+    std::uint32_t undone_[kOps] = {};  // bit i: of Op i's result the operation makes nothing new
 };
 
 // The element of a candidate; `inverse` of the right operand (of the only one for kInv) is used by quotients alone.

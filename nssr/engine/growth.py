@@ -121,7 +121,8 @@ def grow(
 
     Candidates are dropped, counted under these names, each rule with its switch:
 
-    * ``inverse`` (``drop_inverse``): a function of its inverse, of NEG where it is even, a - a, a / a, min(a, a), max(a, a);
+    * ``inverse`` (``drop_inverse``): what undoes its operand, as exp(log(a)) and sqrt(a)**2, an even function of NEG, a - a,
+      a / a, min(a, a), max(a, a);
     * ``nesting`` (``max_nesting``, None for no rule): more functions (`FUNCTIONS`) than that within each other;
     * ``constants`` (``max_constants``): more leaves than that are constants;
     * ``dimension`` (``dimensions``): int (n_leaves, k), k at most 8, six times the exponents of the leaves' k base units, from
