@@ -5,6 +5,11 @@
 #endif
 
 #include "grow_kernels.hpp"
+#include "probe_kernels.hpp"
+
+namespace {
+#include "grow_vectors.inl"
+}  // namespace
 
 namespace nssr::growth {
 namespace {
@@ -19,3 +24,12 @@ namespace {
 extern constexpr Kernels baseline_kernels = make_kernels(NSSR_TARGET_NAME);  // no code runs to fill it in
 
 }  // namespace nssr::growth
+
+namespace nssr::probing {
+namespace {
+#include "probe_kernels.inl"
+}  // namespace
+
+extern constexpr Kernels baseline_kernels = make_probes(NSSR_TARGET_NAME);
+
+}  // namespace nssr::probing

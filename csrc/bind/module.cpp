@@ -10,6 +10,7 @@ void bind_bank(py::module_& m);
 void bind_fit(py::module_& m);
 void bind_formulas(py::module_& m);
 void bind_grow(py::module_& m);
+void bind_probe(py::module_& m);
 void bind_vecmath(py::module_& m);
 
 namespace {
@@ -99,6 +100,7 @@ PYBIND11_MODULE(_vm, m) {
     bind_fit(m);
     bind_formulas(m);
     bind_grow(m);
+    bind_probe(m);
     bind_vecmath(m);
 }
 

@@ -29,6 +29,7 @@ from nssr.engine.constants import FittedConstants, Gradients, fit_constants, gra
 from nssr.engine.formulas import Columns, Formulas
 from nssr.engine.functions import FunctionTable
 from nssr.engine.growth import Grown, grow
+from nssr.engine.probe import Hits, ProbeTable, probe_keys
 
 __all__ = [
     "CANDIDATE",
@@ -47,8 +48,10 @@ __all__ = [
     "FunctionTable",
     "Gradients",
     "Grown",
+    "Hits",
     "Matches",
     "Pairs",
+    "ProbeTable",
     "ProgramBatch",
     "Scores",
     "deduplicate",
@@ -58,6 +61,7 @@ __all__ = [
     "grow",
     "pack",
     "predict",
+    "probe_keys",
     "score",
     "set_target",
     "target",

@@ -167,3 +167,31 @@ class Grown:
 def grow(
     columns: npt.NDArray[np.float64], operations: Sequence[tuple[int, int]], options: dict[str, Any], n_threads: int
 ) -> Grown: ...
+
+class ProbeTable:
+    def __init__(self, keys: npt.NDArray[np.float64]) -> None: ...
+    def __len__(self) -> int: ...
+    def probe(
+        self,
+        values: npt.NDArray[np.float64],
+        target: npt.NDArray[np.float64],
+        peel: int,
+        steps: Sequence[int],
+        u1: npt.NDArray[np.float64],
+        u2: npt.NDArray[np.float64],
+        tolerance: float,
+        degenerate: float,
+        limit: int,
+        n_threads: int,
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float64], int, int]: ...
+
+def probe_keys(
+    values: npt.NDArray[np.float64],
+    target: npt.NDArray[np.float64],
+    peel: int,
+    steps: Sequence[int],
+    u1: npt.NDArray[np.float64],
+    u2: npt.NDArray[np.float64],
+    degenerate: float,
+    n_threads: int,
+) -> npt.NDArray[np.float64]: ...
