@@ -2,11 +2,11 @@
 
     python -m benchmarks.growth [--json FILE] [--rounds 5] [--max-cost 7] [--rows 64]
 
-Four columns, the constants 1 and 2, costs as they come. ``science``: all 24 operations; ``rational``: ADD SUB MUL DIV, two levels
-deeper. Each with values of all columns, and without those of the last level. At max_cost 4 columns and counters must be those of a
-plain enumeration in numpy (growth_reference.py) before anything is timed. CPU time, in turns in one process; a warm-up round
-comes first, since memory that a virtual machine has never touched costs several times more than the work. Probes: peel,
-LOGABS, 32 rows, a table of 200,000 keys; the keys must be those of numpy.
+Four columns, the constants 1 and 2, costs as they come. ``science``: all 24 operations; ``rational``: ADD SUB MUL DIV, two
+levels deeper. Each with values of all columns, and without those of the last level. At small costs columns and counters
+must be those of a plain enumeration in numpy (growth_reference.py) before anything is timed. CPU time, in turns in one
+process; a warm-up round comes first, since memory that a virtual machine has never touched costs several times more than
+the work. Probes: peel, LOGABS, 32 rows, a table of 200,000 keys; the keys must be those of numpy.
 """
 
 from __future__ import annotations
@@ -76,8 +76,11 @@ def measure_probes(rounds: int, n: int = 200_000, rows: int = 32) -> list[dict[s
     if not np.allclose(engine.probe_keys(values, target, "ADD", ["LOGABS"], u1, u2), (r @ u1) / (r @ u2), rtol=1e-8):
         raise SystemExit("keys are not those of numpy; nothing was timed")
     chains: dict[str, tuple[str, list[str]]] = {
-        "t + v": ("ADD", []), "log|t + v|": ("ADD", ["LOGABS"]), "log|t / v|": ("DIV", ["LOGABS"]), "asin(sqrt(t - v))": ("SUB", ["SQRT", "ASIN"]),
-    }  # fmt: skip
+        "t + v": ("ADD", []),
+        "log|t + v|": ("ADD", ["LOGABS"]),
+        "log|t / v|": ("DIV", ["LOGABS"]),
+        "asin(sqrt(t - v))": ("SUB", ["SQRT", "ASIN"]),
+    }
     sides: dict[str, Callable[[], object]] = {
         name: lambda op=op, chain=chain: table.probe(values, target, op, chain, u1, u2)  # type: ignore[misc]
         for name, (op, chain) in chains.items()

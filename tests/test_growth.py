@@ -92,8 +92,11 @@ def test_values_are_those_of_the_formulas(rows: int, on_target: str) -> None:
 
 def test_arrays_are_views(on_target: str) -> None:
     grown = engine.grow(leaves(), RATIONAL, max_cost=3)
-    assert grown.values.flags.c_contiguous and grown.values.flags.aligned and not grown.values.flags.owndata
-    assert grown.values.ctypes.data % 64 == 0 and not grown.values.flags.writeable
+    assert grown.values.flags.c_contiguous
+    assert grown.values.flags.aligned
+    assert not grown.values.flags.owndata
+    assert grown.values.ctypes.data % 64 == 0
+    assert not grown.values.flags.writeable
     assert (grown.values.dtype, grown.operation.dtype, grown.left.dtype, grown.right.dtype, grown.cost.dtype) == (
         np.float64, np.uint8, np.int32, np.int32, np.int16,
     )  # fmt: skip
@@ -145,14 +148,16 @@ def test_memory_is_used_and_kept_to(memory: int, rows: int) -> None:
 def test_columns_without_values_need_less_memory() -> None:
     x = leaves(4, 64)
     stored, unstored = (engine.grow(x, ALL, memory=100_000_000, max_cost=7, store_last=s) for s in (True, False))
-    assert unstored.stopped == "memory" and 90_000_000 <= unstored.bytes <= 100_000_000
+    assert unstored.stopped == "memory"
+    assert 90_000_000 <= unstored.bytes <= 100_000_000
     assert len(unstored) > 2 * len(stored)
 
 
 def test_columns_without_values() -> None:
     x = leaves()
     full, part = (engine.grow(x, ALL, max_cost=5, store_last=s) for s in (True, False))
-    assert len(full) == len(part) and full.counters == part.counters
+    assert len(full) == len(part)
+    assert full.counters == part.counters
     np.testing.assert_array_equal(part.left, full.left)
     # NEG, ABS and others cost 1, so columns of cost 5 alone are no operand.
     assert part.n_stored == full.level_offsets[5]
@@ -221,33 +226,40 @@ def test_dimensions() -> None:
         if name in ("ADD", "SUB", "MIN", "MAX"):
             assert (p == q).all()
         elif name in growth.FUNCTIONS or name == "POW":
-            assert not p.any() and (name != "POW" or not q.any())
+            assert not p.any()
+            assert (name != "POW" or not q.any())
         if name == "SQRT":
             assert (p % 2 == 0).all()
         change = {"MUL": p + q, "DIV": p - q, "SQUARE": 2 * p, "CUBE": 3 * p, "INV": -p, "SQRT": p // 2}
         known.append(change.get(name, p))
-    assert any((d == [3, 0]).all() for d in known) and any((d == [12, -6]).all() for d in known)
+    assert any((d == [3, 0]).all() for d in known)
+    assert any((d == [12, -6]).all() for d in known)
     # What is left are exactly the columns of the same growth without the rule that fit.
     alike = engine.grow(x, ALL, max_cost=5, constants=(2.0,), dimensions=np.zeros((3, 1), int))
     assert same(alike, engine.grow(x, ALL, max_cost=5, constants=(2.0,)))
     beyond = engine.grow(x[:1], ("CUBE",), constants=(), dimensions=[[6]])
-    assert len(beyond) == 3 and beyond.counters["dimension"] == 1  # x, x**3, x**9; 6 * 27 is more than a byte holds
+    assert len(beyond) == 3
+    assert beyond.counters["dimension"] == 1
 
 
 def test_a_deadline_ends_it() -> None:
     start = time.perf_counter()
     grown = engine.grow(leaves(4, 64), ALL, deadline=0.1, memory=1_000_000_000)
-    assert grown.stopped in ("deadline", "memory") and time.perf_counter() - start < 5
+    assert grown.stopped in ("deadline", "memory")
+    assert time.perf_counter() - start < 5
     assert len(grown) >= 6
 
 
 @pytest.mark.parametrize("n_threads", [1, 2])
 def test_ctrl_c(n_threads: int) -> None:
+    def run() -> None:
+        while True:  # a fast machine fills the memory first
+            engine.grow(leaves(4, 256), ALL, n_threads=n_threads, memory=1_000_000_000)
+
     threading.Timer(0.15, lambda: signal.raise_signal(signal.SIGINT)).start()
     start = time.perf_counter()
     with pytest.raises(KeyboardInterrupt):
-        while True:  # a fast machine fills the memory first
-            engine.grow(leaves(4, 256), ALL, n_threads=n_threads, memory=1_000_000_000)
+        run()
     assert time.perf_counter() - start < 2
 
 

@@ -21,7 +21,8 @@ MEANING = {
     "ASIN": np.arcsin, "ACOS": np.arccos, "ATAN": np.arctan, "SINH": np.sinh, "COSH": np.cosh, "TANH": np.tanh,
 }  # fmt: skip
 PEEL = {
-    "NONE": lambda t, v: np.broadcast_to(t, v.shape), "ADD": lambda t, v: t + v, "SUB": lambda t, v: t - v, "RSUB": lambda t, v: v - t,
+    "NONE": lambda t, v: np.broadcast_to(t, v.shape),
+    "ADD": lambda t, v: t + v, "SUB": lambda t, v: t - v, "RSUB": lambda t, v: v - t,
     "MUL": lambda t, v: t * v, "DIV": lambda t, v: t / v, "RDIV": lambda t, v: v / t,
 }  # fmt: skip
 

@@ -7,6 +7,7 @@ bool Growth::piece() {
     if (algebra_) make_room(elements_, pending_);
     look();
     merge_elements();
+    if (dedup_) make_room(digests_, fresh_.size());
     check();
     const bool on = merge();
     write();
@@ -102,6 +103,8 @@ void Growth::check_run(Op op, std::size_t begin, std::size_t end) {
     } else {
         kernels_.check[op](job);
     }
+    if (dedup_)  // merging comes soon, and the lines are far away
+        for (std::size_t i = begin; i < end; ++i) digests_.prefetch(&words_[2 * i]);
     double column[kGrowRows];
     for (std::size_t i = begin; i < end; ++i) {
         if (states_[i] == 0) continue;
@@ -127,7 +130,6 @@ Fate Growth::judged(std::size_t i) const {
 // Decides in order who is kept. False where the room ends.
 bool Growth::merge() {
     const std::size_t n = fresh_.size();
-    if (dedup_) make_room(digests_, n);
     kept_begin_ = parts_->n;
     keep_.clear();
     bool on = true;

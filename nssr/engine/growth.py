@@ -157,8 +157,9 @@ def grow(
         if given.size and (given.min() < -128 or given.max() > 127):
             raise ValueError("dimensions must be from -128 to 127 (six times the exponents)")
         vectors = given.astype(np.int8)
+    leaf = _one_each(leaf_costs, len(matrix), "leaf_costs") + _one_each(constant_costs, len(numbers), "constant_costs")
     options: dict[str, Any] = {
-        "leaf_costs": [*_one_each(leaf_costs, len(matrix), "leaf_costs"), *_one_each(constant_costs, len(numbers), "constant_costs")],
+        "leaf_costs": leaf,
         "constants": numbers.tolist(),
         "dimensions": vectors.reshape(-1).tolist(),
         "n_dimensions": vectors.shape[1],

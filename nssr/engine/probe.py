@@ -18,13 +18,15 @@ stay in the first-level cache from the peel to the look-up; a Bloom filter over 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from nssr import primitives
 from nssr.engine import _vm
+
+_Array = npt.NDArray[np.float64]
 
 PEELS = ("NONE", "ADD", "SUB", "RSUB", "MUL", "DIV", "RDIV")
 """What is done with target t and column v: t, t + v, t - v, v - t, t * v, t / v, v / t."""
@@ -111,7 +113,7 @@ def probe_keys(
 
 def _given(
     values: npt.ArrayLike, target: npt.ArrayLike, op: str, transforms: Sequence[str], u1: npt.ArrayLike, u2: npt.ArrayLike
-) -> tuple[Any, ...]:
+) -> tuple[_Array, _Array, int, list[int], _Array, _Array]:
     if op not in PEELS:
         raise ValueError(f"there is no peel {op!r}, only {', '.join(PEELS)}")
     if isinstance(transforms, str):
