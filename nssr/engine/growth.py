@@ -5,7 +5,7 @@
 >>> x = np.random.default_rng(0).uniform(1, 3, (2, 32))
 >>> grown = engine.grow(x, ("ADD", "MUL", "LOG"), constants=(), max_cost=4)
 >>> len(grown), grown.stopped
-(26, 'max_cost')
+(10, 'max_cost')
 >>> formulas = grown.postfix(range(len(grown)))
 >>> bool(np.array_equal(formulas.predict(engine.Columns(x.T)), grown.values))
 True
