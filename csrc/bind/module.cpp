@@ -9,6 +9,8 @@ namespace nssr::bind {
 void bind_bank(py::module_& m);
 void bind_fit(py::module_& m);
 void bind_formulas(py::module_& m);
+void bind_grow(py::module_& m);
+void bind_probe(py::module_& m);
 void bind_vecmath(py::module_& m);
 
 namespace {
@@ -97,6 +99,8 @@ PYBIND11_MODULE(_vm, m) {
     bind_bank(m);
     bind_fit(m);
     bind_formulas(m);
+    bind_grow(m);
+    bind_probe(m);
     bind_vecmath(m);
 }
 

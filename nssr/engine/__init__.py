@@ -28,6 +28,8 @@ from nssr.engine.candidates import CANDIDATE, SLOTS, Enumerator, deduplicate, pa
 from nssr.engine.constants import FittedConstants, Gradients, fit_constants, gradients
 from nssr.engine.formulas import Columns, Formulas
 from nssr.engine.functions import FunctionTable
+from nssr.engine.growth import Grown, grow
+from nssr.engine.probe import Hits, ProbeTable, probe_keys
 
 __all__ = [
     "CANDIDATE",
@@ -45,16 +47,21 @@ __all__ = [
     "Formulas",
     "FunctionTable",
     "Gradients",
+    "Grown",
+    "Hits",
     "Matches",
     "Pairs",
+    "ProbeTable",
     "ProgramBatch",
     "Scores",
     "deduplicate",
     "evaluate",
     "fit_constants",
     "gradients",
+    "grow",
     "pack",
     "predict",
+    "probe_keys",
     "score",
     "set_target",
     "target",

@@ -146,3 +146,52 @@ class BankF64:
     ) -> npt.NDArray[Any]: ...
 
 class BankF32(BankF64): ...
+
+class Grown:
+    n_stored: int
+    n_rows: int
+    bytes: int
+    values: npt.NDArray[np.float64]
+    operation: npt.NDArray[np.uint8]
+    left: npt.NDArray[np.int32]
+    right: npt.NDArray[np.int32]
+    cost: npt.NDArray[np.int16]
+    level_offsets: npt.NDArray[np.int64]
+    counters: dict[str, int]
+    stopped: str
+    def __len__(self) -> int: ...
+    def postfix(
+        self, columns: npt.NDArray[np.int64]
+    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.int64]]: ...
+
+def grow(
+    columns: npt.NDArray[np.float64], operations: Sequence[tuple[int, int]], options: dict[str, Any], n_threads: int
+) -> Grown: ...
+
+class ProbeTable:
+    def __init__(self, keys: npt.NDArray[np.float64]) -> None: ...
+    def __len__(self) -> int: ...
+    def probe(
+        self,
+        values: npt.NDArray[np.float64],
+        target: npt.NDArray[np.float64],
+        peel: int,
+        steps: Sequence[int],
+        u1: npt.NDArray[np.float64],
+        u2: npt.NDArray[np.float64],
+        tolerance: float,
+        degenerate: float,
+        limit: int,
+        n_threads: int,
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float64], int, int]: ...
+
+def probe_keys(
+    values: npt.NDArray[np.float64],
+    target: npt.NDArray[np.float64],
+    peel: int,
+    steps: Sequence[int],
+    u1: npt.NDArray[np.float64],
+    u2: npt.NDArray[np.float64],
+    degenerate: float,
+    n_threads: int,
+) -> npt.NDArray[np.float64]: ...

@@ -1,0 +1,30 @@
+#include <cstddef>
+#include <cstdint>
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
+
+#include "grow_kernels.hpp"
+#include "probe_kernels.hpp"
+
+namespace {
+#include "grow_vectors.inl"
+}  // namespace
+
+namespace nssr::growth {
+namespace {
+#include "grow_kernels.inl"
+}  // namespace
+
+extern constexpr Kernels avx2_kernels = make_kernels("avx2");  // no code runs to fill it in
+
+}  // namespace nssr::growth
+
+namespace nssr::probing {
+namespace {
+#include "probe_kernels.inl"
+}  // namespace
+
+extern constexpr Kernels avx2_kernels = make_probes("avx2");
+
+}  // namespace nssr::probing
