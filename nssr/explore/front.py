@@ -25,12 +25,12 @@ RESOLUTION = 1e-10
 def number_bits(value: float) -> float:
     """Bits to write a number: a small integer is cheap, each significant digit costs log2(10)."""
     value = abs(value)
-    if value.is_integer() and value < 1e15:
-        return 1.0 + 2.0 * math.log2(1.0 + value)
     if not math.isfinite(value):
         return 1e6
+    if value.is_integer() and value < 16:
+        return 1.0 + math.log2(1.0 + value)
     digits = next((d for d in range(1, 17) if float(f"{value:.{d}g}") == value), 17)
-    return 6.0 + 3.32 * digits
+    return 2.0 + math.log2(10.0) * digits
 
 
 def formula_bits(tree: Tree, symbol_bits: float) -> float:

@@ -132,7 +132,11 @@ class NoisySearch:
         ranked = sorted(best.values(), key=lambda b: b[0])[:1200]
         trees = self.written([hit for _, hit in ranked])
         self.front.admit(trees)
-        again = fitted([t for t in trees if self.front.losses.get(t, np.inf) < self.front.variance], self.front)
+        sensible = [t for t in trees if self.front.losses.get(t, np.inf) < self.front.variance]
+        again = []
+        for at in range(0, len(sensible), 100):
+            self.tick()
+            again += fitted(sensible[at : at + 100], self.front)
         self.front.admit(again)
         return self.exact_among(again)
 
@@ -178,7 +182,9 @@ class NoisySearch:
                     errors = scorer.errors(block, [self.basis[family]] * len(block))
                 self.counters["regressions"] += errors.size
                 cost = bank.cost[scorer.ids].astype(float)
-                best = most_promising(errors, cost, np.array(costs[at : at + _BLOCK]), len(self.y), floor, count)
+                best = most_promising(
+                    errors, cost, np.array(costs[at : at + _BLOCK]), len(self.y), floor, count, 1 if extra.any() else 20
+                )
                 for place in best.tolist():
                     column, k = divmod(place, len(block))
                     hits.append(Hit(block[k].chain, family, (bank.tree(scorer.ids[column]),)))
@@ -226,7 +232,7 @@ class NoisySearch:
             errors = scorer.pair_errors(target, v, self.basis[family])
             self.counters["regressions"] += errors.size
             cost = bank.cost[scorer.ids].astype(float)
-            best = most_promising(errors, cost, bank.cost[part].astype(float) + 2, len(self.y), floor, 25)
+            best = most_promising(errors, cost, bank.cost[part].astype(float) + 2, len(self.y), floor, 25, 1)
             for place in best.tolist():
                 column, k = divmod(place, len(part))
                 hits.append(Hit(chain, family, (bank.tree(scorer.ids[column]), bank.tree(part[k]))))
@@ -238,7 +244,10 @@ class NoisySearch:
         front = self.front
         candidates = [t for t in [*front.shortest(150), *front.pareto()] if t not in self.refined]
         self.refined.update(candidates)
-        again = fitted(candidates, front, self.problem.loss)
+        again = []
+        for at in range(0, len(candidates), 50):
+            self.tick()
+            again += fitted(candidates[at : at + 50], front, self.problem.loss)
         front.admit(again)
         exact = self.exact_among(again)
         if exact:

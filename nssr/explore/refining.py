@@ -105,9 +105,11 @@ def shortened(tree: Tree, front: Front) -> Tree:
 
 
 def _roundings(value: float) -> list[float]:
-    found = [float(round(value))] if round(value) else []
-    for q in (2, 3, 4, 5, 6, 8):
-        if abs(value) < 100 and round(value * q):
-            found.append(round(value * q) / q)
-    found += [float(f"{value:.{digits}g}") for digits in range(1, 9)]
+    """Simple numbers near the value, and the value with three digits and more: fewer would look like a claim."""
+    found = []
+    for q in (1, 2, 3, 4, 5, 6, 8):
+        p = round(value * q)
+        if p and abs(p) <= 64:
+            found.append(p / q)
+    found += [float(f"{value:.{digits}g}") for digits in range(3, 9)]
     return list(dict.fromkeys(found))

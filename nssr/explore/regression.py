@@ -116,12 +116,20 @@ class Scorer:
         return np.maximum(t @ t - gain, 0.0)
 
 
-def most_promising(errors: Floats, costs: Floats, extra: Floats, n_rows: int, floor: float, count: int) -> Indices:
-    """Flat places of the ``count`` entries of least description length: errors (columns, targets), cost in nodes of each."""
+def most_promising(errors: Floats, costs: Floats, extra: Floats, n_rows: int, floor: float, count: int, each: int) -> Indices:
+    """Flat places of entries of least description length: the ``count`` best of all, and the ``each`` best of every target.
+
+    ``errors`` (columns, targets); ``costs`` (columns,) and ``extra`` (targets,) in nodes. The weights of a target may rest on
+    a few rows and its errors then promise too much, so no target may take all places.
+    """
     with np.errstate(all="ignore"):
         bits = 0.5 * n_rows * np.log2(np.maximum(errors, floor)) + BITS_PER_NODE * (costs[:, None] + extra)
+    bits[~np.isfinite(bits)] = np.inf
+    n = bits.shape[1]
     flat = bits.ravel()
-    count = min(count, flat.size)
+    count, each = min(count, flat.size), min(each, len(bits))
     best = np.argpartition(flat, count - 1)[:count]
+    own = np.argpartition(bits, each - 1, axis=0)[:each]
+    best = np.union1d(best, (own * n + np.arange(n)).ravel())
     chosen: Indices = best[np.argsort(flat[best], kind="stable")]
     return chosen

@@ -169,6 +169,13 @@ class _Exploration:
             trees = front.pareto()
             if chosen not in trees:
                 trees = sorted([t for t in trees if size(t) != size(chosen)] + [chosen], key=size)
+            for tree in trees:  # what a person reads has no more digits than the data can tell
+                if self.budget.reason() != "cancelled":
+                    shortened(tree, front)
+            chosen = front.shortest(1)[0]
+            trees = front.pareto()
+            if chosen not in trees:
+                trees = sorted([t for t in trees if size(t) != size(chosen)] + [chosen], key=size)
             pairs = [(self._refitted(t), t) for t in trees]
         found = [self._found(tree, judged) for tree, judged in pairs]
         index = next(i for i, (_, judged) in enumerate(pairs) if judged == chosen)
