@@ -59,6 +59,24 @@ class Bank:
         self._trees: dict[int, Tree] = {}
         self.leaves = np.array([self._leaf(COLUMN, inputs[:, j], name) for j, name in enumerate(names)], dtype=np.int64)
 
+    def add_tree(self, tree: Tree, values: Floats, cost: int) -> int:
+        """A column of any expression over the problem's columns (a learned function's), unless it is there or says nothing."""
+        with np.errstate(all="ignore"):
+            size = float(np.abs(values).max())
+            if not np.isfinite(values).all() or not SMALLEST < size < LARGEST or float(np.ptp(values)) <= _FLAT * size:
+                return -1
+        projected = self._project(values[None])
+        known = int(self._find(projected)[0])
+        if known >= 0 or self.n >= self.capacity:
+            return known
+        i = self.n
+        self.values[i] = values
+        self.code[i], self.cost[i] = self._code(tree.op), cost
+        self._trees[i] = tree
+        self._insert(np.array([i]), projected)
+        self.n += 1
+        return i
+
     def __len__(self) -> int:
         return self.n
 
@@ -156,6 +174,7 @@ class Bank:
         room = self.capacity - self.n
         if len(first_sorted) > room:
             self.counters["no room"] += len(first_sorted) - room
+            self.counters["duplicate"] -= len(first_sorted) - room
             first_sorted = first_sorted[:room]
         new = np.arange(self.n, self.n + len(first_sorted))
         self.counters["duplicate"] += len(chosen) - len(new)

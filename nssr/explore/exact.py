@@ -16,6 +16,7 @@ from nssr.explore.bank import Bank
 from nssr.explore.chain import POWERS, TRANSFORMS, Chain
 from nssr.explore.closures import AFFINE, FAMILIES, MONOMIAL, Closures
 from nssr.explore.families import fill
+from nssr.explore.learned import calls
 from nssr.explore.polynomials import Polynomials
 from nssr.explore.problem import Problem
 from nssr.explore.rows import Rows
@@ -65,6 +66,8 @@ class ExactSearch:
 
     def __init__(self, problem: Problem, rows: Rows, memory: int, tick: Callable[[], None]) -> None:
         self.tick = tick
+        called = calls(problem.learned, problem.X.shape[1])
+        self.learned = list(zip(called, rows.values(called)[:, rows.few], strict=True))
         self.problem, self.rows = problem, rows
         self.operations = problem.operations
         self.counters: Counter[str] = Counter()
@@ -77,7 +80,7 @@ class ExactSearch:
         problem, rows = self.problem, self.rows
         capacity = self.capacities[level]
         bank = Bank(rows.X[rows.few], list(range(rows.X.shape[1])), problem.seed, capacity, self.tick)
-        families = fill(bank, self.operations, capacity)
+        families = fill(bank, self.operations, capacity, self.learned)
         self.counters.update({f"bank: {k}": v for k, v in bank.counters.items()})
         closures = Closures(rows, bank, families, problem.seed, self.operations)
         writer = Writer(rows, closures.positive)
@@ -89,6 +92,14 @@ class ExactSearch:
         if level == 0:
             yield "polynomials", lambda: self.polynomial(writer, targets)
             yield "quotients", lambda: self.exact(self.polynomials.quotient())
+        simple = families["simple"][:6000]
+        for op in ("t-v", "t+v"):
+            yield (
+                f"peel {op}",
+                lambda op=op: [  # type: ignore[misc]
+                    tree for chain in targets[:3] for tree in writer.exact(closures.meet(chain, op, simple, (), (MONOMIAL,)))
+                ],
+            )
         for family in FAMILIES:
             yield f"pairs, {family}", lambda family=family: writer.exact(self.pairs(closures, targets, family))  # type: ignore[misc]
         if level == 0:
@@ -172,7 +183,7 @@ class ExactSearch:
                     for degree in self.polynomials.degrees(4):
                         self.tick()
                         fits = np.flatnonzero(good)
-                        fits = fits[self.polynomials.fits(targets[fits], degree)]
+                        fits = fits[self.polynomials.fits(targets[fits][:, self.polynomials.places], degree)]
                         for k in fits[:20]:
                             peeled = chain.combined(op, v[k], trees[k])
                             found += self.exact(self.polynomials.polynomial(peeled, peeled.values, degree))

@@ -8,25 +8,32 @@ sums with 1, products of those, and only then, to the brim, with everything by s
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from nssr.explore.bank import Bank, Indices
+from nssr.explore.bank import Bank, Floats, Indices
+from nssr.explore.tree import Tree
 
 _SCALES = (2.0, 0.5, float(2 * np.pi), float(np.pi), 3.0, 4.0)
 _FUNCTIONS = ("SQRT", "EXP", "LOG", "SIN", "COS", "TAN", "TANH", "ASIN", "ACOS", "ATAN", "SINH", "COSH")
 
 
-def fill(bank: Bank, operations: Collection[str], capacity: int) -> dict[str, Indices]:
-    """Fills the bank up to ``capacity`` columns. Returns the families by name, each in order of cost."""
-    return _Filling(bank, frozenset(operations), capacity).run()
+def fill(
+    bank: Bank, operations: Collection[str], capacity: int, learned: Sequence[tuple[Tree, Floats]] = ()
+) -> dict[str, Indices]:
+    """Fills the bank up to ``capacity`` columns. Returns the families by name, each in order of cost.
+
+    ``learned``: what functions of a library make of the inputs, trees and values on the bank's rows: inputs of a kind.
+    """
+    return _Filling(bank, frozenset(operations), capacity, learned).run()
 
 
 class _Filling:
-    def __init__(self, bank: Bank, operations: frozenset[str], capacity: int) -> None:
+    def __init__(self, bank: Bank, operations: frozenset[str], capacity: int, learned: Sequence[tuple[Tree, Floats]]) -> None:
         self.bank, self.operations, self.capacity = bank, operations, capacity
+        self.learned = np.array([i for tree, values in learned if (i := bank.add_tree(tree, values, 2)) >= 0], dtype=np.int64)
         self.functions = [f for f in _FUNCTIONS if f in operations]
 
     def run(self) -> dict[str, Indices]:
@@ -34,7 +41,7 @@ class _Filling:
         bank, share = self.bank, self.capacity
         kinds = max(1, len(self.functions))
         monomials = self.monomials(max(60, share // 60, min(1500, share // 15)))
-        plain = self.by_cost(np.concatenate([bank.leaves, self.squares(bank.leaves), self.inverses()]))
+        plain = self.by_cost(np.concatenate([bank.leaves, self.learned, self.squares(bank.leaves), self.inverses()]))
         few = max(24, int(np.sqrt(share / 20)))
         small = self.by_cost(np.concatenate([plain[:few], monomials[: max(6, few - len(plain))]]))
         sums = self.sums(small)
@@ -44,7 +51,7 @@ class _Filling:
         scaled = self.scaled(np.concatenate([monomials[: share // 200 + 20], turned[: share // 600 + 10]]))
 
         first = self.apply_functions(self.by_cost(self.alternating(monomials, scaled, share // (8 * kinds) + 8)))
-        units = self.by_cost(np.concatenate([bank.leaves, self.inverses()]))[:24]
+        units = self.by_cost(np.concatenate([bank.leaves, self.learned[:8], self.inverses()]))[:24]
         near = self.products(units, self.by_cost(np.concatenate([first, sums, ones])), share // 5)
         arguments = self.by_cost(np.concatenate([monomials, scaled, sums, turned, ones[: share // 100 + 10]]))
         near = self.by_cost(np.concatenate([near, self.products(units, near[: share // 10], share // 8)]))

@@ -13,8 +13,10 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
+from nssr.explore.dimensions import fits
 from nssr.explore.problem import Problem
 from nssr.explore.tree import Tree, columns, formulas, numbers, size
+from nssr.explore.writing import respelled
 
 Floats = npt.NDArray[np.float64]
 
@@ -74,13 +76,16 @@ class Front:
         p = self.problem
         if p.max_complexity is not None and size(tree) > p.max_complexity:
             return False
+        if p.dimensions is not None and not fits(tree, *p.dimensions):
+            return False
         if not p.required <= columns(tree) or not nested(tree, self.limits):
             return False
-        return operations_of(tree) <= p.operations | {"PI", "column", "number", "NEG"}
+        return operations_of(tree) <= p.operations | {"PI", "column", "number"}
 
     def admit(self, trees: Iterable[Tree]) -> None:
         """Evaluates the trees on the rows and keeps those that are allowed, finite and best of their size."""
-        fresh = [t for t in dict.fromkeys(trees) if t not in self.losses and self.allowed(t)]
+        spelled = (respelled(t, self.problem.operations) for t in trees)
+        fresh = [t for t in dict.fromkeys(spelled) if t not in self.losses and self.allowed(t)]
         for at in range(0, len(fresh), 512):
             part = fresh[at : at + 512]
             with np.errstate(all="ignore"):

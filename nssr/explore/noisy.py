@@ -15,6 +15,7 @@ from nssr.explore.closures import AFFINE, EXPONENTIAL, FAMILIES, MONOMIAL, Hit
 from nssr.explore.exact import Stage
 from nssr.explore.families import fill
 from nssr.explore.front import Front
+from nssr.explore.learned import calls
 from nssr.explore.parametric import parametric
 from nssr.explore.problem import Problem
 from nssr.explore.refining import fitted, shortened
@@ -51,6 +52,8 @@ class NoisySearch:
         self.capacities = [min(c, max(500, memory // (8 * len(few) * 12))) for c in CAPACITIES]
         self.counters: Counter[str] = Counter()
         self.refined: set[Tree] = set()
+        called = calls(problem.learned, self.X.shape[1])
+        self.learned = list(zip(called, self.rows.values(called), strict=True))
         start, moved = Chain(self.y), Chain(self.y + 1e-6 * np.maximum(np.abs(self.y), 1e-3 * np.abs(self.y).max()))
         names = [g for g in _TARGETS if set(TRANSFORMS[g].needs) <= problem.operations]
         self.both = [(start.transformed(g), moved.transformed(g)) for g in names]
@@ -58,7 +61,7 @@ class NoisySearch:
     def stages(self, level: int) -> Iterator[Stage]:
         operations = self.problem.operations
         bank = Bank(self.X, list(range(self.X.shape[1])), self.problem.seed, self.capacities[level], tick=self.tick)
-        families = fill(bank, operations, self.capacities[level])
+        families = fill(bank, operations, self.capacities[level], self.learned)
         ids = families["all"]
         scorers = self.scorers(bank, ids)
         both = self.both

@@ -21,6 +21,7 @@ Floats = npt.NDArray[np.float64]
 Exponents = tuple[int, ...]
 
 _SHARE = 0.6  # of the rows: as many monomials at most, so that the others prove the fit
+_ROWS = 250  # more would only cost: the caller checks on all rows
 _NULL = 1e-11
 
 
@@ -51,16 +52,18 @@ def monomial_tree(powers: Exponents) -> Tree | None:
 
 class Polynomials:
     def __init__(self, rows: Rows) -> None:
-        self.rows = rows
+        few = np.sort(np.random.default_rng(0).permutation(rows.n)[:_ROWS])
+        self.places = few
+        self.X, self.y = rows.X[few], rows.y[few]
         self.d = rows.X.shape[1]
-        self.room = int(_SHARE * rows.n)
+        self.room = int(_SHARE * len(few))
         self.bases: dict[int, tuple[list[Exponents], Floats, Floats]] = {}
 
     def basis(self, degree: int) -> tuple[list[Exponents], Floats, Floats]:
         """Exponents, values and an orthonormal basis of the values."""
         if degree not in self.bases:
             powers = exponents(self.d, degree)
-            matrix = values(self.rows.X, powers)
+            matrix = values(self.X, powers)
             self.bases[degree] = powers, matrix, np.linalg.qr(matrix / np.abs(matrix).max(axis=0))[0]
         return self.bases[degree]
 
@@ -71,7 +74,7 @@ class Polynomials:
             yield degree
 
     def fits(self, targets: Floats, degree: int) -> npt.NDArray[np.bool_]:
-        """Which of the targets (n, rows) are polynomials of at most this degree."""
+        """Which of the targets (n, rows of `places`) are polynomials of at most this degree."""
         _, _, q = self.basis(degree)
         with np.errstate(all="ignore"):
             centred = targets - targets.mean(axis=1, keepdims=True)
@@ -81,6 +84,7 @@ class Polynomials:
 
     def polynomial(self, chain: Chain, target: Floats, most: int = 8) -> list[Tree]:
         """Formulas for y, if the target is a polynomial of few degrees; to be checked by the caller."""
+        target = target[self.places]
         if not np.isfinite(target).all():
             return []
         for degree in self.degrees(most):
@@ -95,7 +99,7 @@ class Polynomials:
 
     def quotient(self, most: int = 4) -> list[Tree]:
         """y = P/Q, smallest degrees first."""
-        y = self.rows.y
+        y = self.y
         pairs = sorted(
             itertools.product(range(most + 1), range(1, most + 1)), key=lambda p: (count(self.d, p[0]) + count(self.d, p[1]), p)
         )
@@ -104,7 +108,7 @@ class Polynomials:
             if n_above + n_below > self.room:
                 continue
             powers = exponents(self.d, max(above, below))
-            matrix = values(self.rows.X, powers)
+            matrix = values(self.X, powers)
             design = np.column_stack([matrix[:, :n_above], -y[:, None] * matrix[:, :n_below]])
             found = _null_vector(design)
             if found is None:

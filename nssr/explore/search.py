@@ -17,8 +17,9 @@ from nssr.explore.problem import Found, Problem, Progress, Result
 from nssr.explore.refining import fitted, shortened
 from nssr.explore.rows import Rows
 from nssr.explore.tree import Tree, number, size
+from nssr.explore.writing import respelled
 
-WORK_ROWS = 2_000
+WORK_ROWS = 1_000
 """Rows that the search looks at; all others only verify."""
 HELD_OUT = 0.2
 """Share of the rows that choose neither the shape nor the constants of a formula, where there are at least 40."""
@@ -117,7 +118,7 @@ class _Exploration:
         """Those that hold on every row of the problem, also by the primitives' own definition."""
         problem = self.problem
         everything = Rows(problem.X, problem.y, 1, problem.seed)
-        for tree in sorted(dict.fromkeys(trees), key=size)[:200]:
+        for tree in sorted(dict.fromkeys(respelled(t, problem.operations) for t in trees), key=size)[:200]:
             if not self.front.allowed(tree) or not everything.exact(everything.values([tree]))[0]:
                 continue
             self.exact.append(tree)
@@ -178,8 +179,16 @@ class _Exploration:
                 trees = sorted([t for t in trees if size(t) != size(chosen)] + [chosen], key=size)
             pairs = [(self._refitted(t), t) for t in trees]
         found = [self._found(tree, judged) for tree, judged in pairs]
-        index = next(i for i, (_, judged) in enumerate(pairs) if judged == chosen)
-        return Result(tuple(found), index, bool(self.exact), stopped, self.budget.seconds(), dict(self.counters))
+        best = found[next(i for i, (_, judged) in enumerate(pairs) if judged == chosen)]
+        # Ordered on the rows of the search; on all rows a longer formula may be no better: it goes, unless it is the chosen one.
+        kept: list[Found] = []
+        for one in found:
+            if one is not best and kept and one.loss >= min(f.loss for f in kept):
+                continue
+            if one is best:
+                kept = [f for f in kept if f.loss > one.loss]
+            kept.append(one)
+        return Result(tuple(kept), kept.index(best), bool(self.exact), stopped, self.budget.seconds(), dict(self.counters))
 
     def _refitted(self, tree: Tree) -> Tree:
         """The formula with its constants fitted to all rows of the work, held out ones too."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from fractions import Fraction
 
 from nssr.explore.tree import Tree, add, columns, div, mul, number, sub
@@ -138,6 +138,32 @@ def linear(terms: Iterable[tuple[float, Tree | None]]) -> Tree:
         else:
             result = add(result, positive) if c > 0 else sub(result, positive)
     return result if result is not None else number(0)
+
+
+def respelled(tree: Tree, operations: Collection[str]) -> Tree:
+    """The tree in the operations that may be used: a square as a product, a negation as a factor, where it has to be."""
+    if not tree.args:
+        return tree
+    args = tuple(respelled(arg, operations) for arg in tree.args)
+    op, a = tree.op, args[0]
+    if op in operations:
+        return tree if args == tree.args else Tree(op, args, tree.value)
+    if op == "NEG":
+        return mul(number(-1), a) if "MUL" in operations else sub(number(0), a)
+    if op == "INV":
+        return div(number(1), a)
+    if op == "SQUARE":
+        return mul(a, a)
+    if op == "CUBE":
+        return mul(mul(a, a), a)
+    if op == "SQRT" and "POW" in operations:
+        return Tree("POW", (a, number(0.5)))
+    if op == "POW" and args[1].op == NUMBER and args[1].value.is_integer() and 2 <= args[1].value <= 12:
+        result = a
+        for _ in range(int(args[1].value) - 1):
+            result = mul(result, a)
+        return result
+    return Tree(op, args, tree.value)
 
 
 _FOLD = {"ADD": lambda a, b: a + b, "SUB": lambda a, b: a - b, "MUL": lambda a, b: a * b}
