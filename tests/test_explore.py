@@ -20,6 +20,7 @@ from nssr.explore.front import number_bits
 from nssr.explore.problem import DEFAULT_OPERATIONS
 from nssr.explore.projection import Projection, Table, matched_pairs
 from nssr.explore.rows import Rows
+from nssr.explore.sparse import supports
 from nssr.explore.tree import Tree, add, column, columns, mul, number, numbers, reference_values, size, sub, with_numbers
 from nssr.explore.writing import named_number, respelled, tidied
 
@@ -165,6 +166,12 @@ def test_a_noisy_law_keeps_its_shape() -> None:
     losses = [f.loss for f in result.front]
     assert losses == sorted(losses, reverse=True)
     assert result.seconds < 6.3
+
+
+def test_a_beam_finds_the_terms_of_a_sum() -> None:
+    dictionary = RNG.normal(size=(300, 80))
+    target = dictionary[5] - 2 * dictionary[77] + 0.5 * dictionary[200] + 0.01 * RNG.normal(size=80)
+    assert (5, 77, 200) in supports(target, np.ones(80), dictionary)
 
 
 def test_noise_alone_is_called_noise() -> None:

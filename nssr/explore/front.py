@@ -8,7 +8,7 @@ error counts, so among exact formulas the shortest wins.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ from nssr.explore.dimensions import fits
 from nssr.explore.problem import Problem
 from nssr.explore.tree import Tree, columns, formulas, numbers, size
 from nssr.explore.writing import respelled
+from nssr.notation import COLUMN, NUMBER
 
 Floats = npt.NDArray[np.float64]
 
@@ -35,8 +36,24 @@ def number_bits(value: float) -> float:
     return 2.0 + math.log2(10.0) * digits
 
 
-def formula_bits(tree: Tree, symbol_bits: float) -> float:
-    return symbol_bits * size(tree) + sum(number_bits(value) for value in numbers(tree))
+OPERATION_BITS = {
+    **dict.fromkeys(("ADD", "SUB", "MUL", "DIV"), 2.5),
+    **dict.fromkeys(("SQUARE", "NEG", "INV"), 3.0),
+    **dict.fromkeys(("SQRT", "CUBE"), 4.0),
+    **dict.fromkeys(("EXP", "LOG", "SIN", "COS", "POW"), 5.5),
+}
+"""How rare an operation is in laws, -log2 of its share; rarer ones than these cost `RARE_BITS`. A guide knows better."""
+RARE_BITS = 7.0
+
+
+def formula_bits(tree: Tree, column_bits: float, costs: Mapping[str, float]) -> float:
+    """Bits to write a tree; ``costs``: of operations, where a guide has an opinion."""
+    if tree.op == COLUMN:
+        return column_bits
+    if tree.op == NUMBER:
+        return 2.0 + number_bits(tree.value)
+    own = costs.get(tree.op, OPERATION_BITS.get(tree.op, RARE_BITS))
+    return own + sum(formula_bits(arg, column_bits, costs) for arg in tree.args)
 
 
 def nested(tree: Tree, limits: dict[str, dict[str, int]] | None) -> bool:
@@ -66,7 +83,7 @@ class Front:
         self.weights = np.ones(len(y)) if weights is None else weights
         self.weights = self.weights / self.weights.mean()
         self.variance = float(np.average((y - np.average(y, weights=self.weights)) ** 2, weights=self.weights))
-        self.symbol_bits = math.log2(4 + len(problem.operations) / 2 + X.shape[1])
+        self.column_bits = 2.0 + math.log2(X.shape[1])
         self.floor = max((RESOLUTION**2) * self.variance, 1e-300)
         self.limits = {k: dict(v) for k, v in problem.nesting.items()}
         self.losses: dict[Tree, float] = {}
@@ -111,7 +128,9 @@ class Front:
 
     def bits(self, tree: Tree) -> float:
         loss = max(self.losses[tree], self.floor)
-        return formula_bits(tree, self.symbol_bits) + 0.5 * len(self.y) * math.log2(loss / max(self.variance, 1e-300))
+        return formula_bits(tree, self.column_bits, self.problem.costs) + 0.5 * len(self.y) * math.log2(
+            loss / max(self.variance, 1e-300)
+        )
 
     def pareto(self) -> list[Tree]:
         """Simplest first, each better than all simpler ones."""

@@ -21,6 +21,7 @@ from nssr.explore.problem import Problem
 from nssr.explore.refining import fitted, shortened
 from nssr.explore.regression import Scorer, Target, most_promising, weighted
 from nssr.explore.rows import Rows
+from nssr.explore.sparse import supports
 from nssr.explore.tree import Tree
 from nssr.explore.writing import named_number, tidied
 from nssr.notation import NUMBER
@@ -68,6 +69,7 @@ class NoisySearch:
         yield "regressions", lambda: self.regress(bank, scorers, both, np.zeros(len(both)), FAMILIES)
         yield "refining", self.refine
         if level == 0:
+            yield "sums", lambda: self.sums(bank, families)
             for family in (AFFINE, MONOMIAL):
                 yield f"two terms, {family}", lambda f=family: self.two_terms(bank, scorers, families["simple"][:300], f)  # type: ignore[misc]
             yield "refining", self.refine
@@ -214,6 +216,29 @@ class NoisySearch:
                 combined = [chain.transformed(name) for chain in combined]
             both.append((combined[0], combined[1]))
         return self.regress(bank, scorers, both, bank.cost[peels].astype(float) + len(after), asked, 30)
+
+    def sums(self, bank: Bank, families: dict[str, npt.NDArray[np.int64]]) -> list[Tree]:
+        """y, y v and y / v as sums of a few simple columns, for single inputs and their products v."""
+        columns = np.concatenate([families["monomials"][:250], families["small"], families["functions"][:100]])
+        columns = np.unique(columns)
+        columns = columns[np.argsort(bank.cost[columns], kind="stable")]
+        dictionary = np.concatenate([bank.values[columns], np.ones((1, len(self.y)))])
+        chains = [self.both[0]]
+        for v in families["monomials"][:16]:
+            for op in ("t*v", "t/v"):
+                chains.append(tuple(c.combined(op, bank.values[v], bank.tree(v)) for c in self.both[0]))  # type: ignore[arg-type]
+        hits = []
+        for chain, moved in chains:
+            self.tick()
+            target = weighted(chain, self.y, self.weights, moved.values, False)
+            if target is None:
+                continue
+            for chosen in supports(target.values, target.weights, dictionary):
+                terms = tuple(bank.tree(columns[k]) for k in chosen if k < len(columns))
+                if terms:
+                    hits.append(Hit(chain, AFFINE, terms))
+        self.front.admit(self.written(hits))
+        return []
 
     def two_terms(self, bank: Bank, scorers: dict[str, Scorer], others: npt.NDArray[np.int64], family: str) -> list[Tree]:
         """y = a v + b w + c, or y = c v^p w^q times a monomial, for every v of ``others`` and every w of the bank."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 
@@ -83,19 +84,25 @@ def _replaced(tree: Tree, values: Iterator[float]) -> Tree:
 
 
 def shortened(tree: Tree, front: Front) -> Tree:
-    """Numbers with as few digits as the description length allows, the rest fitted anew after each."""
+    """The tree with its numbers as short as the description length allows.
+
+    Up to three numbers are rounded together, since one takes up what rounding the other leaves; more, one after the other.
+    """
     front.admit([tree])
     if not math.isfinite(front.losses.get(tree, math.inf)):
         return tree
     best = tree
-    for place in range(len(numbers(tree))):
+    free = [k for k, value in enumerate(numbers(tree)) if not float(value).is_integer()]
+    groups = [free] if len(free) <= 3 else [[k] for k in free]
+    for group in groups:
         values = numbers(best)
-        value = values[place]
-        if float(value).is_integer():
-            continue
+        choices = [[values[k], *_roundings(values[k])][: (16, 16, 8, 5)[len(group)]] for k in group]
         trials = []
-        for candidate in _roundings(value):
-            trials.append(with_numbers(best, [*values[:place], candidate, *values[place + 1 :]]))
+        for chosen in itertools.product(*choices):
+            changed = list(values)
+            for k, value in zip(group, chosen, strict=True):
+                changed[k] = value
+            trials.append(with_numbers(best, changed))
         front.admit(trials)
         known = [t for t in [best, *trials] if math.isfinite(front.losses.get(t, math.inf))]
         best = min(known, key=front.bits)
@@ -109,7 +116,9 @@ def _roundings(value: float) -> list[float]:
     found = []
     for q in (1, 2, 3, 4, 5, 6, 8):
         p = round(value * q)
-        if p and abs(p) <= 64:
+        if p and abs(p) <= 64 and abs(p / q - value) <= 0.1 * abs(value):
             found.append(p / q)
-    found += [float(f"{value:.{digits}g}") for digits in range(3, 9)]
-    return list(dict.fromkeys(found))
+    found = list(dict.fromkeys(found))
+    found.sort(key=lambda k: abs(k - value))
+    digits = [float(f"{value:.{d}g}") for d in (3, 4, 5, 6, 7, 8)]
+    return list(dict.fromkeys([*found[:4], *digits]))
