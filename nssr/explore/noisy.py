@@ -23,8 +23,7 @@ from nssr.explore.regression import Scorer, Target, most_promising, weighted
 from nssr.explore.rows import Rows
 from nssr.explore.sparse import supports
 from nssr.explore.tree import Tree
-from nssr.explore.writing import named_number, tidied
-from nssr.notation import NUMBER
+from nssr.explore.writing import named, tidied
 
 CAPACITIES = (2_000, 40_000, 80_000)
 MAX_ROWS = 400
@@ -294,10 +293,3 @@ class NoisySearch:
         with np.errstate(all="ignore"):
             holds = self.rows.exact(self.rows.values(exact))
         return [t for t, held in zip(exact, holds, strict=True) if held]
-
-
-def named(tree: Tree) -> Tree:
-    """The tree with its numbers snapped to simple ones that they are within rounding."""
-    if tree.op == NUMBER:
-        return named_number(tree.value, 1e-6)
-    return Tree(tree.op, tuple(named(arg) for arg in tree.args), tree.value)

@@ -17,7 +17,7 @@ from nssr.explore.problem import Found, Problem, Progress, Result
 from nssr.explore.refining import fitted, shortened
 from nssr.explore.rows import Rows
 from nssr.explore.tree import Tree, number, size
-from nssr.explore.writing import respelled
+from nssr.explore.writing import named, respelled, tidied
 
 WORK_ROWS = 1_000
 """Rows that the search looks at; all others only verify."""
@@ -118,7 +118,8 @@ class _Exploration:
         """Those that hold on every row of the problem, also by the primitives' own definition."""
         problem = self.problem
         everything = Rows(problem.X, problem.y, 1, problem.seed)
-        for tree in sorted(dict.fromkeys(respelled(t, problem.operations) for t in trees), key=size)[:200]:
+        neat = [form for t in trees for form in (tidied(named(t)), t)]
+        for tree in sorted(dict.fromkeys(respelled(t, problem.operations) for t in neat), key=size)[:200]:
             if not self.front.allowed(tree) or not everything.exact(everything.values([tree]))[0]:
                 continue
             self.exact.append(tree)
@@ -162,7 +163,10 @@ class _Exploration:
         chosen: Tree
         if self.exact:
             chosen = min(self.exact, key=front.bits)
-            trees = [t for t in front.pareto() if size(t) < size(chosen)]
+            for tree in front.pareto():
+                if tree not in self.exact:
+                    shortened(tree, front)
+            trees = [t for t in front.pareto() if size(t) < size(chosen) and t not in self.exact]
             pairs = [(t, t) for t in trees] + [(chosen, chosen)]
         else:
             ranked = front.shortest(20)

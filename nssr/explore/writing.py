@@ -59,6 +59,13 @@ def named_number(value: float, tolerance: float) -> Tree:
     return number(value)
 
 
+def named(tree: Tree) -> Tree:
+    """The tree with its numbers snapped to simple ones that they are within rounding."""
+    if tree.op == NUMBER:
+        return named_number(tree.value, 1e-6)
+    return Tree(tree.op, tuple(named(arg) for arg in tree.args), tree.value)
+
+
 def scaled(factor: float, tree: Tree) -> Tree:
     """``factor`` times ``tree``, without a product by one."""
     if factor == 1:
@@ -210,6 +217,8 @@ def tidied(tree: Tree) -> Tree:
                 return tidied(div(mul(a, b.args[1]), b.args[0]))
             if tree.op == "SUB" and a.value == 0:
                 return tidied(Tree("NEG", (b,)))
+        if tree.op == "POW" and a.op == "EXP" and b.op == NUMBER:
+            return Tree("EXP", (tidied(mul(b, a.args[0])),))
         if tree.op == "MUL" and b.op == "DIV" and b.args[0] == number(1):
             return div(a, b.args[1])
         if tree.op == "DIV" and b.op == "DIV":
