@@ -12,7 +12,7 @@ TEXT = (ROOT / "README.md").read_text()
 
 
 def test_the_python_example_runs() -> None:
-    (block,) = re.findall(r"```python\n(.*?)```", TEXT, re.S)
+    block = next(b for b in re.findall(r"```python\n(.*?)```", TEXT, re.S) if "engine" in b)
     lines = block.strip().splitlines()
     names: dict[str, object] = {}
     exec(compile("\n".join(lines[:-3]), "README.md", "exec"), names)
@@ -22,6 +22,14 @@ def test_the_python_example_runs() -> None:
     assert score["r2"][1] == 1
     assert validate.dtype == "uint8"
     assert validate.tolist() == [0, 1]
+
+
+def test_the_regressor_prints_what_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    block = next(b for b in re.findall(r"```python\n(.*?)```", TEXT, re.S) if "NSSRRegressor" in b)
+    exec(compile(block, "README.md", "exec"), {})
+    shown = re.search(r"It prints `([^`]+)`", TEXT)
+    assert shown is not None
+    assert capsys.readouterr().out.strip() == shown[1]
 
 
 @pytest.mark.parametrize("data", ["falling.csv", "boyle_1662.csv"])

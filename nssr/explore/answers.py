@@ -91,6 +91,8 @@ class Writer:
 
     def _monomial(self, t: Floats, w: Floats, terms: Sequence[Tree], family: str, root: Floats, noisy: bool) -> list[Tree]:
         log = np.log(np.abs(t))
+        if family == MONOMIAL:  # a root of what is negative on every row is one of its opposite
+            terms = [_flipped(tree) if (values < 0).all() else tree for tree, values in zip(terms, w, strict=True)]
         inside = w if family == EXPONENTIAL else np.log(np.abs(w))
         design = np.column_stack([*inside, self.logs, np.ones(len(t))])
         c = least_squares(design * root[:, None], log * root)
@@ -144,6 +146,10 @@ class Writer:
         if not 1e-280 < size < 1e280:
             return []
         return [writing.monomial(writing.named_number(sign * size, tolerance), factors) for sign in (1.0, -1.0)]
+
+
+def _flipped(tree: Tree) -> Tree:
+    return Tree("SUB", tree.args[::-1]) if tree.op == "SUB" else Tree("NEG", (tree,))
 
 
 def least_squares(design: Floats, target: Floats) -> Floats | None:

@@ -197,6 +197,8 @@ class Bank:
 
     def tree(self, index: int) -> Tree:
         """The column's expression over the problem's columns."""
+        if not 0 <= index < self.n:
+            raise IndexError(f"there is no column {index}")
         known = self._trees.get(int(index))
         if known is None:
             args = tuple(self.tree(int(side[index])) for side in (self.left, self.right) if side[index] >= 0)

@@ -15,8 +15,9 @@ class Budget:
 
     def __init__(self, max_time: float, cancelled: Callable[[], bool]) -> None:
         self.start = time.monotonic()
-        # The end of a search fits and verifies once more: what is left for that is a tenth, a second at the most.
-        self.limit = max(0.9 * max_time, max_time - 1.0)
+        # The end of a search fits and verifies once more: what is left for that is three tenths, a second at the most.
+        self.max_time = max_time
+        self.limit = max(0.7 * max_time, max_time - 1.0)
         self.cancelled = cancelled
         self.closed = False
 

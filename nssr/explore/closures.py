@@ -93,8 +93,8 @@ class Closures:
         hits = []
         for family in families:
             for question, w in self._ask(targets, family):
-                if family != AFFINE and chains[question].is_power:
-                    continue
+                if w < 0 or (family != AFFINE and chains[question].is_power):
+                    continue  # what needs no column `in_span` has found
                 hits.append(Hit(chains[question], family, (self.bank.tree(w),)))
         return hits
 

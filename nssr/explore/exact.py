@@ -100,6 +100,17 @@ class ExactSearch:
                     tree for chain in targets[:3] for tree in writer.exact(closures.meet(chain, op, simple, (), (MONOMIAL,)))
                 ],
             )
+        few = families["monomials"][:500]
+        yield (
+            "peel monomials",
+            lambda: [
+                tree
+                for op in ("t*v", "t/v")
+                for after in _AFTER[1:6]
+                if all(set(TRANSFORMS[name].needs) <= self.operations for name in after)
+                for tree in writer.exact(closures.meet(targets[0], op, few, after, (MONOMIAL,)))
+            ],
+        )
         for family in FAMILIES:
             yield f"pairs, {family}", lambda family=family: writer.exact(self.pairs(closures, targets, family))  # type: ignore[misc]
         if level == 0:

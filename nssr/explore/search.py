@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -21,6 +22,8 @@ from nssr.explore.writing import named, respelled, tidied
 
 WORK_ROWS = 1_000
 """Rows that the search looks at; all others only verify."""
+_QUICK = 10
+"""Stages of the first exact round before the first regressions: all but the peeled polynomials, which are the dear ones."""
 HELD_OUT = 0.2
 """Share of the rows that choose neither the shape nor the constants of a formula, where there are at least 40."""
 
@@ -82,9 +85,11 @@ class _Exploration:
         provable = len(rows.rest) >= 3 and len(rows.few) >= problem.X.shape[1] + 6
         # Laws without noise are mostly found in the first two rounds; with noise in the regressions. Cheap rounds of both first.
         first, second, third = range(3)
+        opening = exact.stages(first)
         plan: list[tuple[bool, Callable[[], Iterator[Stage]]]] = [
-            (True, lambda: exact.stages(first)),
+            (True, lambda: itertools.islice(opening, _QUICK)),
             (False, lambda: noisy.stages(first)),
+            (True, lambda: opening),
             (True, lambda: exact.stages(second)),
             (False, noisy.parametric_stages),
             (True, lambda: exact.stages(third)),
@@ -164,7 +169,7 @@ class _Exploration:
         if self.exact:
             chosen = min(self.exact, key=front.bits)
             for tree in front.pareto():
-                if tree not in self.exact:
+                if tree not in self.exact and self.budget.seconds() < self.max_time:
                     shortened(tree, front)
             trees = [t for t in front.pareto() if size(t) < size(chosen) and t not in self.exact]
             pairs = [(t, t) for t in trees] + [(chosen, chosen)]
@@ -175,7 +180,7 @@ class _Exploration:
             if chosen not in trees:
                 trees = sorted([t for t in trees if size(t) != size(chosen)] + [chosen], key=size)
             for tree in trees:  # what a person reads has no more digits than the data can tell
-                if self.budget.reason() != "cancelled":
+                if self.budget.seconds() < self.max_time:
                     shortened(tree, front)
             chosen = front.shortest(1)[0]
             trees = front.pareto()
@@ -196,7 +201,7 @@ class _Exploration:
 
     def _refitted(self, tree: Tree) -> Tree:
         """The formula with its constants fitted to all rows of the work, held out ones too."""
-        if not len(self.held):
+        if not len(self.held) or self.budget.seconds() > self.max_time:
             return tree
         p = self.problem
         whole = Front(p, p.X[self.work], p.y[self.work], None if p.weights is None else p.weights[self.work])
