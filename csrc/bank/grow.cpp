@@ -3,26 +3,16 @@
 // number of threads.
 #include "nssr/grow.hpp"
 
-#include <cstring>
 
+#include "compiled.hpp"
 #include "grow_run.hpp"
-#include "nssr/kernels.hpp"
 #include "pairs.hpp"
 
 namespace nssr {
 namespace growth {
 namespace {
 
-const Kernels& active() {
-    [[maybe_unused]] const char* name = active_kernels().name;
-#ifdef NSSR_HAVE_AVX512
-    if (std::strcmp(name, avx512_kernels.target) == 0) return avx512_kernels;
-#endif
-#ifdef NSSR_HAVE_AVX2
-    if (std::strcmp(name, avx2_kernels.target) == 0) return avx2_kernels;
-#endif
-    return baseline_kernels;
-}
+const Kernels& active() { return compiled_for_active<Kernels>(NSSR_COMPILED(kernels)); }
 
 // The functions that the vector maths computes, from kPow on.
 constexpr vecmath::Function kFunction[kOps - kDirect] = {

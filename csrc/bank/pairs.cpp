@@ -5,7 +5,7 @@
 #include <stdexcept>
 #include <string>
 
-#include "nssr/kernels.hpp"
+#include "compiled.hpp"
 #include "pool.hpp"
 
 namespace nssr::bank {
@@ -29,16 +29,7 @@ constexpr Primitive kPrimitives[] = {
 
 }  // namespace
 
-const Table& active_table() {
-    [[maybe_unused]] const char* name = active_kernels().name;
-#ifdef NSSR_HAVE_AVX512
-    if (std::strcmp(name, avx512_table.target) == 0) return avx512_table;
-#endif
-#ifdef NSSR_HAVE_AVX2
-    if (std::strcmp(name, avx2_table.target) == 0) return avx2_table;
-#endif
-    return baseline_table;
-}
+const Table& active_table() { return compiled_for_active<Table>(NSSR_COMPILED(table)); }
 
 std::uint8_t opcode_of(Operator op) {
     for (const Primitive& p : kPrimitives)

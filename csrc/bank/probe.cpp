@@ -9,8 +9,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "compiled.hpp"
 #include "grow_field.hpp"
-#include "nssr/kernels.hpp"
 #include "pairs.hpp"
 #include "pool.hpp"
 #include "probe_kernels.hpp"
@@ -27,16 +27,7 @@ constexpr std::size_t kUnit = 2048;  // columns of a unit of work
 constexpr unsigned kBucketShift = 26;
 constexpr double kBucketTolerance = 0x1p-28;
 
-const Kernels& active() {
-    [[maybe_unused]] const char* name = active_kernels().name;
-#ifdef NSSR_HAVE_AVX512
-    if (std::strcmp(name, avx512_kernels.target) == 0) return avx512_kernels;
-#endif
-#ifdef NSSR_HAVE_AVX2
-    if (std::strcmp(name, avx2_kernels.target) == 0) return avx2_kernels;
-#endif
-    return baseline_kernels;
-}
+const Kernels& active() { return compiled_for_active<Kernels>(NSSR_COMPILED(kernels)); }
 
 struct Name {
     const char* name;

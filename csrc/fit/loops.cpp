@@ -1,21 +1,9 @@
 #include "loops.hpp"
 
-#include <cstring>
+#include "compiled.hpp"
 
 namespace nssr::fit {
 
-const Loops* loops_of(const char* target) {
-    const Loops* const all[] = {
-#ifdef NSSR_HAVE_AVX512
-        &avx512_loops,
-#endif
-#ifdef NSSR_HAVE_AVX2
-        &avx2_loops,
-#endif
-        &baseline_loops};
-    for (const Loops* loops : all)
-        if (std::strcmp(loops->target, target) == 0) return loops;
-    return nullptr;
-}
+const Loops* loops_of(const char* target) { return compiled_for<Loops>(target, NSSR_COMPILED(loops)); }
 
 }  // namespace nssr::fit

@@ -1,21 +1,9 @@
 #include "vecmath.hpp"
 
-#include <cstring>
+#include "compiled.hpp"
 
 namespace nssr::vecmath {
 
-const Table* table_of(const char* target) {
-    const Table* const tables[] = {
-#ifdef NSSR_HAVE_AVX512
-        &avx512_table,
-#endif
-#ifdef NSSR_HAVE_AVX2
-        &avx2_table,
-#endif
-        &baseline_table};
-    for (const Table* table : tables)
-        if (std::strcmp(table->target, target) == 0) return table;
-    return nullptr;
-}
+const Table* table_of(const char* target) { return compiled_for<Table>(target, NSSR_COMPILED(table)); }
 
 }  // namespace nssr::vecmath
