@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from nssr import db, registry
+from nssr import db, engine, registry
 
 
 @pytest.fixture
@@ -28,6 +28,15 @@ def shared() -> Iterator[dict[str, Any]]:
     """A state for hypothesis tests, which register nothing."""
     with contextlib.closing(db.init_db(":memory:")) as connection:
         yield registry.init_registry(connection, ("core", "science"))
+
+
+@pytest.fixture(params=engine.targets())
+def on_target(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Each SIMD target of the machine in turn."""
+    before = engine.target()
+    engine.set_target(request.param)
+    yield request.param
+    engine.set_target(before)
 
 
 @pytest.fixture(scope="module")

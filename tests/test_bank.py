@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -20,14 +19,6 @@ OPCODE = {name: primitives.BY_NAME[name].opcode for name in OPERATORS}
 EPS = {"float64": 2.0**-52, "float32": 2.0**-23}
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
-
-
-@pytest.fixture(params=engine.targets())
-def on_target(request: pytest.FixtureRequest) -> Iterator[str]:
-    before = engine.target()
-    engine.set_target(request.param)
-    yield request.param
-    engine.set_target(before)
 
 
 def apply(name: str, a: Array, b: Array) -> Array:

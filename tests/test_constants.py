@@ -6,7 +6,7 @@ import _thread
 import csv
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,14 +23,6 @@ from nssr.primitives import ALL, BY_NAME, TOKEN_CALL, TOKEN_FLOAT, TOKEN_INT, TO
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 REAL = [p for p in ALL if p.name not in ("OR", "AND", "NOT", "LOOP", "WHILE", "ACCUM")]
-
-
-@pytest.fixture(params=engine.targets())
-def target(request: pytest.FixtureRequest) -> Iterator[str]:
-    before = engine.target()
-    engine.set_target(request.param)
-    yield request.param
-    engine.set_target(before)
 
 
 def flat(*programs: str) -> tuple[Any, Any, Any, Any]:
@@ -107,7 +99,7 @@ def differences(arrays: tuple[Any, ...], x: np.ndarray, which: list[int]) -> np.
 
 
 @pytest.mark.parametrize("primitive", REAL, ids=lambda p: p.name)
-def test_every_primitive(primitive: Any, target: str) -> None:
+def test_every_primitive(primitive: Any, on_target: str) -> None:
     """Each operand in turn, and all of them at once, as an expression of a constant and a column; 140 rows cross a block."""
     rng = np.random.default_rng(primitive.opcode)
     x = rng.uniform(0.05, 0.45, (140, 3))
@@ -160,7 +152,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("text", "row", "expected"), CASES)
-def test_edges(text: str, row: list[float], expected: list[float], target: str) -> None:
+def test_edges(text: str, row: list[float], expected: list[float], on_target: str) -> None:
     found = engine.gradients(*flat(text), np.array([row]))
     np.testing.assert_allclose(found.jacobian[:, 0], expected, rtol=1e-15)
 
@@ -250,7 +242,7 @@ KNOWN = [
 
 @pytest.mark.parametrize(("text", "truth", "start"), KNOWN)
 @pytest.mark.parametrize("rows", [7, 64, 130])
-def test_known_constants_come_back(text: str, truth: list[float], start: list[float], rows: int, target: str) -> None:
+def test_known_constants_come_back(text: str, truth: list[float], start: list[float], rows: int, on_target: str) -> None:
     tokens, operands, _, offsets = flat(text)
     x = np.linspace(0.1, 3.0, rows)[:, None]
     y = engine.gradients(tokens, operands, truth, offsets, x).values[0]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -32,14 +31,6 @@ DROPPED = (
 )
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
-
-
-@pytest.fixture(params=engine.targets())
-def on_target(request: pytest.FixtureRequest) -> Iterator[str]:
-    before = engine.target()
-    engine.set_target(request.param)
-    yield request.param
-    engine.set_target(before)
 
 
 def leaves(n: int = 3, rows: int = 24, low: float = 0.5, high: float = 3.0, seed: int = 0) -> Array:

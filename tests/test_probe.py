@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -27,14 +27,6 @@ PEEL = {
 }  # fmt: skip
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
-
-
-@pytest.fixture(params=engine.targets())
-def on_target(request: pytest.FixtureRequest) -> Iterator[str]:
-    before = engine.target()
-    engine.set_target(request.param)
-    yield request.param
-    engine.set_target(before)
 
 
 def expected(values: Array, target: Array, op: str, transforms: Sequence[str], u1: Array, u2: Array) -> Array:

@@ -24,6 +24,7 @@ import numpy.typing as npt
 
 from nssr import primitives
 from nssr.engine import _vm
+from nssr.engine.arrays import floats, real_array
 
 OPERATORS = ("ADD", "SUB", "MUL", "DIV", "FDIV", "MIN", "MAX")
 """The operators a bank knows. ADD, MUL, MIN and MAX commute."""
@@ -79,9 +80,9 @@ class Bank:
             raise ValueError(f"dtype must be float64 or float32, not {dtype!r}") from None
         if self.dtype not in _SIGNIFICAND:
             raise ValueError(f"dtype must be float64 or float32, not {self.dtype}")
-        matrix = _numbers(columns, "columns", 2)
-        y = None if target is None else _per_row(target, "the target")
-        w = None if sample_weight is None else _per_row(sample_weight, "sample_weight")
+        matrix = real_array(columns, "columns", 2)
+        y = None if target is None else floats(target, "the target", 1)
+        w = None if sample_weight is None else floats(sample_weight, "sample_weight", 1)
         if y is not None and w is not None and len(y) != len(w):
             raise ValueError(f"sample_weight has {len(w)} values for {len(y)} rows of the target")
         given = y if y is not None else w
@@ -174,7 +175,7 @@ class Bank:
         """
         bank = self._vm
         if columns is not None:
-            matrix = _numbers(columns, "columns", 2)
+            matrix = real_array(columns, "columns", 2)
             if matrix.shape[1] != self.n_rows:
                 raise ValueError(f"columns must have the shape (n_columns, {self.n_rows}), not {matrix.shape}")
             bank = Bank(matrix, dtype=self.dtype)._vm
@@ -223,24 +224,8 @@ class Bank:
         return int(given)
 
 
-def _numbers(given: npt.ArrayLike, name: str, n_dimensions: int) -> npt.NDArray[Any]:
-    try:
-        array = np.asarray(given)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} is no array: {error}") from None
-    if array.ndim != n_dimensions:
-        raise ValueError(f"{name} must have {n_dimensions} dimension{'s' * (n_dimensions > 1)}, not {array.ndim}")
-    if array.dtype.kind not in "biuf":
-        raise ValueError(f"{name} must hold bools, ints or floats, not {array.dtype}")
-    return array
-
-
-def _per_row(given: npt.ArrayLike, name: str) -> npt.NDArray[np.float64]:
-    return np.ascontiguousarray(_numbers(given, name, 1), dtype=np.float64)
-
-
 def _columns(given: npt.ArrayLike, name: str) -> npt.NDArray[np.int64]:
-    array = _numbers(given, name, 1)
+    array = real_array(given, name, 1)
     if array.size and array.dtype.kind not in "iu":
         raise ValueError(f"{name} must hold ints, not {array.dtype}")
     return array.astype(np.int64)

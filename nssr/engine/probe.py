@@ -25,6 +25,7 @@ import numpy.typing as npt
 
 from nssr import primitives
 from nssr.engine import _vm
+from nssr.engine.arrays import floats
 
 _Array = npt.NDArray[np.float64]
 
@@ -62,7 +63,7 @@ class ProbeTable:
     """
 
     def __init__(self, keys: npt.ArrayLike) -> None:
-        self._vm = _vm.ProbeTable(_floats(keys, "keys", 1))
+        self._vm = _vm.ProbeTable(floats(keys, "keys", 1))
 
     def __len__(self) -> int:
         return len(self._vm)
@@ -125,22 +126,10 @@ def _given(
                 raise ValueError(f"there is no transform {name!r}, only {', '.join((*STEPS, *COMPOUNDS))}")
             steps.append(primitives.BY_NAME[step].opcode)
     return (
-        _floats(values, "values", 2),
-        _floats(target, "target", 1),
+        floats(values, "values", 2),
+        floats(target, "target", 1),
         PEELS.index(op),
         steps,
-        _floats(u1, "u1", 1),
-        _floats(u2, "u2", 1),
+        floats(u1, "u1", 1),
+        floats(u2, "u2", 1),
     )
-
-
-def _floats(given: npt.ArrayLike, name: str, n_dimensions: int) -> npt.NDArray[np.float64]:
-    try:
-        array = np.asarray(given)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} is no array: {error}") from None
-    if array.ndim != n_dimensions:
-        raise ValueError(f"{name} must have {n_dimensions} dimension{'s' * (n_dimensions > 1)}, not {array.ndim}")
-    if array.dtype.kind not in "biuf":
-        raise ValueError(f"{name} must hold bools, ints or floats, not {array.dtype}")
-    return np.ascontiguousarray(array, dtype=np.float64)
