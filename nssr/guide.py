@@ -63,7 +63,7 @@ def mixed(trained: SlotScores, prior: SlotScores, share: float) -> SlotScores:
 
 
 def costs(guide: Guide, names: Sequence[str]) -> dict[str, float]:
-    """What a formula search adds to the cost of each function: -log2 of its probability in any place, in bits.
+    """What a formula search takes for the rarity of each function: -log2 of its probability in any place, in bits.
 
     ``names`` are those of functions 0, 1, ...; the three places of a composition count alike. Raises ``ValueError`` for a
     guide whose scores are not one number per function.

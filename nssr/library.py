@@ -22,7 +22,7 @@ import numpy.typing as npt
 from nssr import db, registry
 from nssr.errors import UserError
 from nssr.explore.problem import Learned
-from nssr.explore.tree import Tree, add, column, columns, number, size, sub
+from nssr.explore.tree import Tree, add, column, columns, number, operations, size, sub, with_columns
 from nssr.found_formula import FoundFormula
 from nssr.notation import COLUMN, NUMBER
 from nssr.operation_names import AVAILABLE
@@ -58,24 +58,12 @@ def borrow(path: str | os.PathLike[str] | None, allowed: frozenset[str] | None =
         body = _body(state, meta, [column(i) for i in range(meta["arity"])])
         if body is None or not columns(body) or not 1 < size(body) <= LARGEST_BODY:
             continue
-        if not _operations(body) <= (AVAILABLE if allowed is None else allowed):
+        if not operations(body) <= (AVAILABLE if allowed is None else allowed):
             continue
         read = sorted(columns(body))
-        body = moved(body, {old: new for new, old in enumerate(read)})
+        body = with_columns(body, {old: column(new) for new, old in enumerate(read)})
         found.setdefault(body, Learned(meta["name"], len(read), body))
     return Borrowed(tuple(found.values()), tuple(registry.plain_names(state)))
-
-
-def moved(tree: Tree, places: Mapping[int, int]) -> Tree:
-    """The tree with its columns under other indices."""
-    if tree.op == COLUMN:
-        return column(places[int(tree.value)])
-    return Tree(tree.op, tuple(moved(arg, places) for arg in tree.args), tree.value)
-
-
-def _operations(tree: Tree) -> frozenset[str]:
-    own = frozenset() if tree.op in (COLUMN, NUMBER) else frozenset((tree.op,))
-    return own.union(*(_operations(arg) for arg in tree.args))
 
 
 def _body(state: registry.State, meta: Mapping[str, Any], args: Sequence[Tree]) -> Tree | None:
@@ -285,4 +273,4 @@ def _opened(path: str | os.PathLike[str]) -> Any:
         raise ValueError(str(error)) from None
 
 
-__all__ = ["Borrowed", "borrow", "deposit", "moved"]
+__all__ = ["Borrowed", "borrow", "deposit"]

@@ -31,7 +31,7 @@ from sklearn.utils.validation import check_is_fitted
 from nssr import explore, guide, library
 from nssr.cleaning import NAN_POLICIES, Rows, rows_for_fit, rows_for_predict
 from nssr.explore.problem import Found, Problem, Progress, Result
-from nssr.explore.tree import graph
+from nssr.explore.tree import column, graph, with_columns
 from nssr.found_formula import FoundFormula
 from nssr.interrupt import first_ctrl_c
 from nssr.notation import write_graph
@@ -201,8 +201,8 @@ class NSSRRegressor(RegressorMixin, BaseEstimator):
         return problem, kept
 
     def _keep(self, result: Result, rows: Rows, kept: list[int]) -> None:
-        places = dict(enumerate(kept))
-        front = tuple(replace(found, tree=library.moved(found.tree, places)) for found in result.front)
+        places = {i: column(j) for i, j in enumerate(kept)}
+        front = tuple(replace(found, tree=with_columns(found.tree, places)) for found in result.front)
         self.result_ = replace(result, front=front)
         self.exact_, self.stopped_ = result.exact, result.stopped
         self.n_dropped_ = rows.dropped
@@ -268,15 +268,15 @@ class NSSRRegressor(RegressorMixin, BaseEstimator):
 def _places(what: str, given: Iterable[str | int] | None, names: tuple[str, ...]) -> frozenset[int]:
     """The indices of columns that are given by name or index. Raises ``ValueError`` for those that there are not."""
     found = set()
-    for column in given or ():
-        if isinstance(column, numbers.Integral) and not isinstance(column, bool):
-            if not 0 <= column < len(names):
-                raise ValueError(f"{what} names the column {column}, but there are only {len(names)}, counted from 0.")
-            found.add(int(column))
-        elif column in names:
-            found.add(names.index(str(column)))
+    for label in given or ():
+        if isinstance(label, numbers.Integral) and not isinstance(label, bool):
+            if not 0 <= label < len(names):
+                raise ValueError(f"{what} names the column {label}, but there are only {len(names)}, counted from 0.")
+            found.add(int(label))
+        elif label in names:
+            found.add(names.index(str(label)))
         else:
-            raise ValueError(f"{what} names {column!r}, which is no column.{suggestion(str(column), names)}")
+            raise ValueError(f"{what} names {label!r}, which is no column.{suggestion(str(label), names)}")
     return frozenset(found)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nssr.explore import writing
-from nssr.explore.chain import Chain
+from nssr.explore.chain import Chain, nudge
 from nssr.explore.closures import AFFINE, EXPONENTIAL, MONOMIAL, Hit
 from nssr.explore.rows import Rows
 from nssr.explore.tree import Tree, column
@@ -24,21 +24,14 @@ Factors = list[tuple[Tree, Fraction | float]]
 
 
 class Writer:
-    """Writes hits out over the rows of ``rows``. ``positive``: columns that are zero on no row."""
+    """Writes hits out over the rows of ``rows``."""
 
-    def __init__(self, rows: Rows, positive: Sequence[int], weights: Floats | None = None) -> None:
-        self.rows, self.positive = rows, list(positive)
-        self.logs = np.log(np.abs(rows.X[:, self.positive]))
-        self.weights = weights
+    def __init__(self, rows: Rows, weights: Floats | None = None) -> None:
+        self.rows, self.weights = rows, weights
 
     def exact(self, hits: Sequence[Hit]) -> list[Tree]:
         """Formulas that hold on every row."""
-        trees = [tree for hit in hits for tree in self.written(hit, noisy=False)]
-        if not trees:
-            return []
-        with np.errstate(all="ignore"):
-            holds = self.rows.exact(self.rows.values(trees))
-        return [tree for tree, held in zip(trees, holds, strict=True) if held]
+        return self.rows.holding([tree for hit in hits for tree in self.written(hit, noisy=False)])
 
     def target(self, chain: Chain, y: Floats | None = None) -> Floats:
         """The chain's target on all rows (of another y, where one is given)."""
@@ -56,7 +49,7 @@ class Writer:
         with np.errstate(all="ignore"):
             root = np.ones(len(t))
             if noisy:
-                step = 1e-6 * np.maximum(np.abs(self.rows.y), 1e-3 * np.abs(self.rows.y).max())
+                step = nudge(self.rows.y)
                 moved = self.target(hit.chain, self.rows.y + step)
                 a, b = (t, moved) if hit.family == AFFINE else (np.log(np.abs(t)), np.log(np.abs(moved)))
                 root = step / np.abs(b - a)
@@ -94,7 +87,7 @@ class Writer:
         if family == MONOMIAL:  # a root of what is negative on every row is one of its opposite
             terms = [_flipped(tree) if (values < 0).all() else tree for tree, values in zip(terms, w, strict=True)]
         inside = w if family == EXPONENTIAL else np.log(np.abs(w))
-        design = np.column_stack([*inside, self.logs, np.ones(len(t))])
+        design = np.column_stack([*inside, self.rows.logs, np.ones(len(t))])
         c = least_squares(design * root[:, None], log * root)
         if c is None:
             return []
@@ -104,7 +97,7 @@ class Writer:
         for denominator in (1, 2):
             powers: list[Fraction | float] = [Fraction(round(float(k) * denominator), denominator) for k in c[:-1]]
             if family == EXPONENTIAL:  # what multiplies w is no exponent: fitted again with the powers held
-                fixed = log - self.logs @ np.array([float(p) for p in powers[len(terms) :]])
+                fixed = log - self.rows.logs @ np.array([float(p) for p in powers[len(terms) :]])
                 again = least_squares(np.column_stack([*inside, np.ones(len(t))]) * root[:, None], fixed * root)
                 if again is None:
                     continue
@@ -118,8 +111,8 @@ class Writer:
         self, log: Floats, inside: Floats, terms: Sequence[Tree], family: str, powers: list[Fraction | float], tolerance: float
     ) -> list[Tree]:
         n = len(terms)
-        factors: Factors = [(column(j), e) for j, e in zip(self.positive, powers[n:], strict=True) if e != 0]
-        rest = log - self.logs @ np.array([float(e) for e in powers[n:]])
+        factors: Factors = [(column(j), e) for j, e in zip(self.rows.nonzero, powers[n:], strict=True) if e != 0]
+        rest = log - self.rows.logs @ np.array([float(e) for e in powers[n:]])
         if family == MONOMIAL:
             factors = [*zip(terms, powers[:n], strict=True), *factors]
             for k, e in enumerate(powers[:n]):

@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 
 from nssr.explore.tree import Tree, column, number
-from nssr.notation import COLUMN, NUMBER
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
@@ -32,9 +31,12 @@ def _nothing() -> None:
 
 
 class Bank:
-    """Columns of ``rows`` values. ``values`` float64 (capacity, rows), of which the first ``len(bank)`` are in use."""
+    """Columns of ``rows`` values, first those of ``inputs`` (rows, columns).
 
-    def __init__(self, inputs: Floats, names: list[int], seed: int, capacity: int, tick: Callable[[], None] = _nothing) -> None:
+    ``values`` float64 (capacity, rows), of which the first ``len(bank)`` are in use.
+    """
+
+    def __init__(self, inputs: Floats, seed: int, capacity: int, tick: Callable[[], None] = _nothing) -> None:
         rows = inputs.shape[0]
         self.rows = rows
         self.tick = tick
@@ -57,7 +59,8 @@ class Bank:
         self._seconds: Floats = np.empty((0,))
         self._ids: Indices = np.empty((0,), dtype=np.int64)
         self._trees: dict[int, Tree] = {}
-        self.leaves = np.array([self._leaf(COLUMN, inputs[:, j], name) for j, name in enumerate(names)], dtype=np.int64)
+        self.leaves = np.array([self._place(column(j), inputs[:, j], 1) for j in range(inputs.shape[1])], dtype=np.int64)
+        self._insert(self.leaves, self._project(inputs.T))
 
     def add_tree(self, tree: Tree, values: Floats, cost: int) -> int:
         """A column of any expression over the problem's columns (a learned function's), unless it is there or says nothing."""
@@ -69,12 +72,8 @@ class Bank:
         known = int(self._find(projected)[0])
         if known >= 0 or self.n >= self.capacity:
             return known
-        i = self.n
-        self.values[i] = values
-        self.code[i], self.cost[i] = self._code(tree.op), cost
-        self._trees[i] = tree
+        i = self._place(tree, values, cost)
         self._insert(np.array([i]), projected)
-        self.n += 1
         return i
 
     def __len__(self) -> int:
@@ -85,7 +84,9 @@ class Bank:
         for index, known in self.number.items():
             if known == value:
                 return index
-        return self._leaf(NUMBER, np.full(self.rows, value), value)
+        i = self._place(number(value), np.full(self.rows, value), 1)
+        self.number[i] = value
+        return i
 
     def _code(self, op: str) -> int:
         if op not in self._codes:
@@ -93,15 +94,11 @@ class Bank:
             self.op.append(op)
         return self._codes[op]
 
-    def _leaf(self, op: str, values: Floats, value: float) -> int:
+    def _place(self, tree: Tree, values: Floats, cost: int) -> int:
         i = self.n
         self.values[i] = values
-        self.code[i], self.cost[i] = self._code(op), 1
-        self._trees[i] = column(int(value)) if op == COLUMN else number(value)
-        if op == NUMBER:
-            self.number[i] = value
-        else:
-            self._insert(np.array([i]), self._project(values[None]))
+        self.code[i], self.cost[i] = self._code(tree.op), cost
+        self._trees[i] = tree
         self.n += 1
         return i
 

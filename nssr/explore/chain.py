@@ -6,7 +6,7 @@ A step is a function of the target, (1/t, log t, t^2, ...), or the target combin
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,6 +68,16 @@ BINARY: dict[str, tuple[Callable[[Floats, Floats], Floats], Callable[[Tree, Tree
     "t+v": (np.add, lambda r, v: sub(r, v), ("SUB",)),
     "v/t": (lambda t, v: v / t, lambda r, v: div(v, r), ("DIV",)),
 }
+
+
+def possible(names: Iterable[str], operations: Collection[str]) -> bool:
+    """Whether all these transforms can be undone with the operations that a formula may hold."""
+    return all(need in operations for name in names for need in TRANSFORMS[name].needs)
+
+
+def nudge(y: Floats) -> Floats:
+    """A step from y so small that the quotient of differences is a derivative."""
+    return np.asarray(1e-6 * np.maximum(np.abs(y), 1e-3 * np.abs(y).max()))
 
 
 @dataclass(frozen=True)

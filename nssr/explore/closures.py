@@ -42,20 +42,15 @@ class Hit:
 class Closures:
     """One bank, its tables, and what can be asked of them about targets on the bank's rows."""
 
-    def __init__(self, rows: Rows, bank: Bank, families: dict[str, Indices], seed: int, operations: frozenset[str]) -> None:
-        self.rows, self.bank, self.families, self.operations = rows, bank, families, operations
-        self.counters: Counter[str] = Counter()
-        few = rows.X[rows.few]
+    def __init__(self, rows: Rows, bank: Bank, ids: Indices, seed: int, counters: Counter[str]) -> None:
+        """``ids``: the columns that are looked up, in order of preference."""
+        self.bank, self.ids, self.counters = bank, ids, counters
         self.y = rows.y[rows.few]
-        n = len(self.y)
-        self.x = few
-        self.positive = [j for j in range(few.shape[1]) if (rows.X[:, j] != 0).all() and len(set(rows.X[:, j])) > 1]
-        one = np.ones((n, 1))
-        self.logs = np.column_stack([one, np.log(np.abs(few[:, self.positive]))])
-        self.basis = {AFFINE: one, MONOMIAL: self.logs, EXPONENTIAL: self.logs}
+        one = np.ones((len(self.y), 1))
+        logs = np.column_stack([one, rows.logs[rows.few]])
+        self.basis = {AFFINE: one, MONOMIAL: logs, EXPONENTIAL: logs}
         self.projection = {f: Projection(self.basis[f], seed + 1) for f in (AFFINE, MONOMIAL)}
         self.projection[EXPONENTIAL] = self.projection[MONOMIAL]
-        self.ids = families["all"]
         self.v = bank.values[self.ids]
         with np.errstate(all="ignore"):
             self.log_v = np.log(np.abs(self.v))
@@ -64,7 +59,6 @@ class Closures:
             MONOMIAL: Table(self.projection[MONOMIAL], self.log_v, self.ids),
             EXPONENTIAL: Table(self.projection[MONOMIAL], self.v, self.ids),
         }
-        self.room = n - few.shape[1] - 3
 
     def usable(self, chain: Chain) -> bool:
         return bool(np.isfinite(chain.values).all()) and float(np.ptp(chain.values)) > 0
@@ -123,7 +117,7 @@ class Closures:
         return hits
 
     def meet(
-        self, chain: Chain, op: str, ids: Indices, transforms: Sequence[str], families: Iterable[str], limit: int = 200
+        self, chain: Chain, op: str, ids: Indices, transforms: Sequence[str], families: Sequence[str], limit: int = 200
     ) -> list[Hit]:
         """The target combined by ``op`` with every column of ``ids``, transformed, against every column of the bank."""
         found: list[tuple[int, int, int]] = []
@@ -135,16 +129,15 @@ class Closures:
                     targets = TRANSFORMS[name].forward(targets)
             for k, family in enumerate(families):
                 found += [(int(part[q]), w, k) for q, w in self._ask(targets, family)]
-        self.counters["look-ups"] += len(ids) * len(list(families))
+        self.counters["look-ups"] += len(ids) * len(families)
         cost = self.bank.cost
         found.sort(key=lambda f: int(cost[f[0]]) + (int(cost[f[1]]) if f[1] >= 0 else 0))
-        names = list(families)
         hits = []
         for v, w, k in found[:limit]:
             combined = chain.combined(op, self.bank.values[v], self.bank.tree(v))
             for name in transforms:
                 combined = combined.transformed(name)
-            hits.append(Hit(combined, names[k], (self.bank.tree(w),) if w >= 0 else ()))
+            hits.append(Hit(combined, families[k], (self.bank.tree(w),) if w >= 0 else ()))
         return hits
 
     def _ask(self, targets: Floats, family: str) -> list[tuple[int, int]]:

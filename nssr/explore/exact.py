@@ -13,8 +13,8 @@ import numpy as np
 
 from nssr.explore.answers import Writer
 from nssr.explore.bank import Bank
-from nssr.explore.chain import POWERS, TRANSFORMS, Chain
-from nssr.explore.closures import AFFINE, FAMILIES, MONOMIAL, Closures
+from nssr.explore.chain import POWERS, Chain, possible
+from nssr.explore.closures import AFFINE, FAMILIES, MONOMIAL, Closures, Hit
 from nssr.explore.families import fill
 from nssr.explore.learned import calls
 from nssr.explore.polynomials import Polynomials
@@ -74,16 +74,16 @@ class ExactSearch:
         self.polynomials = Polynomials(rows)
         self.grown: dict[int, tuple[Closures, Writer, list[Chain], dict[str, np.ndarray]]] = {}
         self.capacities = [min(c, max(2_000, memory // (8 * BANK_ROWS * 10))) for c in CAPACITIES]
-        self.allowed = [name for name in _TARGETS if set(TRANSFORMS[name].needs) <= self.operations]
+        self.allowed = [name for name in _TARGETS if possible((name,), self.operations)]
 
     def stages(self, level: int) -> Iterator[Stage]:
         problem, rows = self.problem, self.rows
         capacity = self.capacities[level]
-        bank = Bank(rows.X[rows.few], list(range(rows.X.shape[1])), problem.seed, capacity, self.tick)
+        bank = Bank(rows.X[rows.few], problem.seed, capacity, self.tick)
         families = fill(bank, self.operations, capacity, self.learned)
         self.counters.update({f"bank: {k}": v for k, v in bank.counters.items()})
-        closures = Closures(rows, bank, families, problem.seed, self.operations)
-        writer = Writer(rows, closures.positive)
+        closures = Closures(rows, bank, families["all"], problem.seed, self.counters)
+        writer = Writer(rows)
         start = Chain(closures.y)
         targets = [c for c in (start.transformed(g) for g in self.allowed) if closures.usable(c)]
 
@@ -91,7 +91,7 @@ class ExactSearch:
         yield "look-up", lambda: writer.exact(closures.look_up(targets))
         if level == 0:
             yield "polynomials", lambda: self.polynomial(writer, targets)
-            yield "quotients", lambda: self.exact(self.polynomials.quotient())
+            yield "quotients", lambda: self.rows.holding(self.polynomials.quotient())
         simple = families["simple"][:6000]
         for op in ("t-v", "t+v"):
             yield (
@@ -107,7 +107,7 @@ class ExactSearch:
                 tree
                 for op in ("t*v", "t/v")
                 for after in _AFTER[1:6]
-                if all(set(TRANSFORMS[name].needs) <= self.operations for name in after)
+                if possible(after, self.operations)
                 for tree in writer.exact(closures.meet(targets[0], op, few, after, (MONOMIAL,)))
             ],
         )
@@ -137,7 +137,7 @@ class ExactSearch:
         ids = families["all"]
         met = [c for c in targets if not c.steps or c.steps[-1][0] in _MET]
         for after in _AFTER:
-            if not all(set(TRANSFORMS[name].needs) <= self.operations for name in after):
+            if not possible(after, self.operations):
                 continue
             for op in ("t*v", "t/v", "t-v", "v-t", "t+v"):
                 if not after and op in ("t*v", "t/v"):
@@ -157,23 +157,15 @@ class ExactSearch:
                     f"peeled pairs {op}, {family}",
                     lambda op=op, family=family, few=few: self.peeled_pairs(closures, writer, met, op, family, few),  # type: ignore[misc]
                 )
-        self.counters.update(closures.counters)
 
-    def exact(self, trees: list[Tree]) -> list[Tree]:
-        if not trees:
-            return []
-        with np.errstate(all="ignore"):
-            holds = self.rows.exact(self.rows.values(trees))
-        return [t for t, h in zip(trees, holds, strict=True) if h]
-
-    def pairs(self, closures: Closures, targets: list[Chain], family: str) -> list:
+    def pairs(self, closures: Closures, targets: list[Chain], family: str) -> list[Hit]:
         return [hit for chain in targets for hit in closures.pairs(chain, family, len(closures.ids))]
 
     def polynomial(self, writer: Writer, targets: list[Chain]) -> list[Tree]:
         found = []
         for chain in targets:
             self.tick()
-            found += self.exact(self.polynomials.polynomial(chain, writer.target(chain)))
+            found += self.rows.holding(self.polynomials.polynomial(chain, writer.target(chain)))
         return found
 
     def peeled_polynomials(self, closures: Closures, families: dict[str, np.ndarray], count: int) -> list[Tree]:
@@ -197,7 +189,7 @@ class ExactSearch:
                         fits = fits[self.polynomials.fits(targets[fits][:, self.polynomials.places], degree)]
                         for k in fits[:20]:
                             peeled = chain.combined(op, v[k], trees[k])
-                            found += self.exact(self.polynomials.polynomial(peeled, peeled.values, degree))
+                            found += self.rows.holding(self.polynomials.polynomial(peeled, peeled.values, degree))
                         if len(fits):
                             break
         return found

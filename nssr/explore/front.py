@@ -7,15 +7,17 @@ error counts, so among exact formulas the shortest wins.
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections.abc import Iterable, Mapping
 
 import numpy as np
 import numpy.typing as npt
 
+from nssr.engine.formulas import Columns
 from nssr.explore.dimensions import fits
 from nssr.explore.problem import Problem
-from nssr.explore.tree import Tree, columns, formulas, numbers, size
+from nssr.explore.tree import Tree, columns, formulas, numbers, operations, size
 from nssr.explore.writing import respelled
 from nssr.notation import COLUMN, NUMBER
 
@@ -56,10 +58,8 @@ def formula_bits(tree: Tree, column_bits: float, costs: Mapping[str, float]) -> 
     return own + sum(formula_bits(arg, column_bits, costs) for arg in tree.args)
 
 
-def nested(tree: Tree, limits: dict[str, dict[str, int]] | None) -> bool:
+def nested(tree: Tree, limits: Mapping[str, Mapping[str, int]]) -> bool:
     """Whether the tree keeps to the limits of nesting."""
-    if not limits:
-        return True
 
     def deepest(node: Tree, op: str) -> int:
         below = max((deepest(arg, op) for arg in node.args), default=0)
@@ -85,8 +85,9 @@ class Front:
         self.variance = float(np.average((y - np.average(y, weights=self.weights)) ** 2, weights=self.weights))
         self.column_bits = 2.0 + math.log2(X.shape[1])
         self.floor = max((RESOLUTION**2) * self.variance, 1e-300)
-        self.limits = {k: dict(v) for k, v in problem.nesting.items()}
+        self._data = Columns(X, y)
         self.losses: dict[Tree, float] = {}
+        self._bits: dict[Tree, float] = {}  # of the formulas alone: they are compared again and again
         self.best: dict[int, tuple[float, Tree]] = {}
 
     def allowed(self, tree: Tree) -> bool:
@@ -95,9 +96,9 @@ class Front:
             return False
         if p.dimensions is not None and not fits(tree, *p.dimensions):
             return False
-        if not p.required <= columns(tree) or not nested(tree, self.limits):
+        if not p.required <= columns(tree) or not nested(tree, p.nesting):
             return False
-        return operations_of(tree) <= p.operations | {"PI", "column", "number"}
+        return operations(tree) <= p.operations | {"PI"}
 
     def admit(self, trees: Iterable[Tree]) -> None:
         """Evaluates the trees on the rows and keeps those that are allowed, finite and best of their size."""
@@ -106,7 +107,7 @@ class Front:
         for at in range(0, len(fresh), 512):
             part = fresh[at : at + 512]
             with np.errstate(all="ignore"):
-                values = formulas(part).predict(self._data())
+                values = formulas(part).predict(self._data)
                 losses = ((values - self.y) ** 2 * self.weights).mean(axis=1)
             for tree, loss in zip(part, losses.tolist(), strict=True):
                 self.losses[tree] = loss
@@ -119,18 +120,15 @@ class Front:
     def key(self, loss: float, tree: Tree) -> tuple[float, float]:
         return (max(loss, self.floor), sum(map(number_bits, numbers(tree))))
 
-    def _data(self):  # type: ignore[no-untyped-def]
-        from nssr.engine.formulas import Columns
-
-        if not hasattr(self, "_columns"):
-            self._columns = Columns(self.X, self.y)
-        return self._columns
-
     def bits(self, tree: Tree) -> float:
-        loss = max(self.losses[tree], self.floor)
-        return formula_bits(tree, self.column_bits, self.problem.costs) + 0.5 * len(self.y) * math.log2(
-            loss / max(self.variance, 1e-300)
-        )
+        """The description length of an admitted tree."""
+        return self.length(tree, self.losses[tree])
+
+    def length(self, tree: Tree, loss: float) -> float:
+        """The description length of any tree with that loss."""
+        if tree not in self._bits:
+            self._bits[tree] = formula_bits(tree, self.column_bits, self.problem.costs)
+        return self._bits[tree] + 0.5 * len(self.y) * math.log2(max(loss, self.floor) / max(self.variance, 1e-300))
 
     def pareto(self) -> list[Tree]:
         """Simplest first, each better than all simpler ones."""
@@ -147,8 +145,4 @@ class Front:
     def shortest(self, count: int) -> list[Tree]:
         """The formulas of least description length."""
         finite = [t for t, loss in self.losses.items() if math.isfinite(loss)]
-        return sorted(finite, key=self.bits)[:count]
-
-
-def operations_of(tree: Tree) -> frozenset[str]:
-    return frozenset((tree.op,)).union(*(operations_of(arg) for arg in tree.args))
+        return heapq.nsmallest(count, finite, key=self.bits)

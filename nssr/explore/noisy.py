@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from nssr.explore.answers import Writer
 from nssr.explore.bank import Bank
-from nssr.explore.chain import TRANSFORMS, Chain
+from nssr.explore.chain import Chain, nudge, possible
 from nssr.explore.closures import AFFINE, EXPONENTIAL, FAMILIES, MONOMIAL, Hit
 from nssr.explore.exact import Stage
 from nssr.explore.families import fill
@@ -44,23 +44,22 @@ class NoisySearch:
         few = np.sort(np.random.default_rng(problem.seed).permutation(n)[:MAX_ROWS])
         self.X, self.y, self.weights = front.X[few], front.y[few], front.weights[few]
         self.rows = Rows(self.X, self.y, len(few), problem.seed)
-        self.positive = [j for j in range(self.X.shape[1]) if (self.X[:, j] != 0).all() and float(np.ptp(self.X[:, j])) > 0]
-        logs = np.log(np.abs(self.X[:, self.positive]))
         one = np.ones((len(few), 1))
-        self.basis = {AFFINE: one, MONOMIAL: np.column_stack([one, logs]), EXPONENTIAL: np.column_stack([one, logs])}
-        self.writer = Writer(self.rows, self.positive, self.weights)
+        logs = np.column_stack([one, self.rows.logs])
+        self.basis = {AFFINE: one, MONOMIAL: logs, EXPONENTIAL: logs}
+        self.writer = Writer(self.rows, self.weights)
         self.capacities = [min(c, max(500, memory // (8 * len(few) * 12))) for c in CAPACITIES]
         self.counters: Counter[str] = Counter()
         self.refined: set[Tree] = set()
         called = calls(problem.learned, self.X.shape[1])
         self.learned = list(zip(called, self.rows.values(called), strict=True))
-        start, moved = Chain(self.y), Chain(self.y + 1e-6 * np.maximum(np.abs(self.y), 1e-3 * np.abs(self.y).max()))
-        names = [g for g in _TARGETS if set(TRANSFORMS[g].needs) <= problem.operations]
+        start, moved = Chain(self.y), Chain(self.y + nudge(self.y))
+        names = [name for name in _TARGETS if possible((name,), problem.operations)]
         self.both = [(start.transformed(g), moved.transformed(g)) for g in names]
 
     def stages(self, level: int) -> Iterator[Stage]:
         operations = self.problem.operations
-        bank = Bank(self.X, list(range(self.X.shape[1])), self.problem.seed, self.capacities[level], tick=self.tick)
+        bank = Bank(self.X, self.problem.seed, self.capacities[level], tick=self.tick)
         families = fill(bank, operations, self.capacities[level], self.learned)
         ids = families["all"]
         scorers = self.scorers(bank, ids)
@@ -82,7 +81,7 @@ class NoisySearch:
         yield "refining", self.refine
         peels = families["simple"][: 150 * 2**level]
         for after in _AFTER:
-            if not all(set(TRANSFORMS[name].needs) <= operations for name in after):
+            if not possible(after, operations):
                 continue
             for op in ("t*v", "t/v", "t-v", "v-t"):
                 if not after and op in ("t*v", "t/v"):
@@ -105,7 +104,7 @@ class NoisySearch:
 
     def parametric(self) -> list[Tree]:
         """Functions with a constant inside, in a bank of their own."""
-        bank = Bank(self.X, list(range(self.X.shape[1])), self.problem.seed, _PARAMETRIC + 8_000, self.tick)
+        bank = Bank(self.X, self.problem.seed, _PARAMETRIC + 8_000, self.tick)
         own = fill(bank, self.problem.operations, 8_000)
         arguments = np.concatenate([own["monomials"], own["sums"][:100], own["turned"][:60]])
         arguments = arguments[np.argsort(bank.cost[arguments], kind="stable")]
@@ -125,7 +124,7 @@ class NoisySearch:
                 continue
             scorer = scorers[family]
             with np.errstate(all="ignore"):
-                errors = scorer.errors(targets, [self.basis[family]] * len(targets))
+                errors = scorer.errors(targets, self.basis[family])
             self.counters["regressions"] += errors.size
             least = errors.min(axis=1)
             for column in np.argsort(least, kind="stable")[:6000].tolist():
@@ -183,7 +182,7 @@ class NoisySearch:
                 block: list[Target] = targets[at : at + _BLOCK]
                 scorer = scorers[family]
                 with np.errstate(all="ignore"):
-                    errors = scorer.errors(block, [self.basis[family]] * len(block))
+                    errors = scorer.errors(block, self.basis[family])
                 self.counters["regressions"] += errors.size
                 cost = bank.cost[scorer.ids].astype(float)
                 best = most_promising(
@@ -287,9 +286,4 @@ class NoisySearch:
     def exact_among(self, trees: Sequence[Tree]) -> list[Tree]:
         """Those that hold on every row, with simple numbers where they hold too."""
         nearly = [t for t in trees if self.front.losses.get(t, np.inf) < 1e-10 * self.front.variance]
-        if not nearly:
-            return []
-        exact = list(dict.fromkeys(t for tree in nearly for t in (tidied(named(tree)), tree)))
-        with np.errstate(all="ignore"):
-            holds = self.rows.exact(self.rows.values(exact))
-        return [t for t, held in zip(exact, holds, strict=True) if held]
+        return self.rows.holding(list(dict.fromkeys(t for tree in nearly for t in (tidied(named(tree)), tree))))

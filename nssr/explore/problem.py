@@ -36,8 +36,8 @@ class Problem:
     ``operations``: names of the primitives that a formula may hold. ``max_complexity``: nodes (`tree.size`). ``required``:
     columns that the formula must hold. ``nesting``: ``{"SIN": {"SIN": 0}}`` says how often the inner operation may occur
     anywhere below the outer one. ``loss``: "squared", or "huber" or "cauchy" where rows may be outliers. ``dimensions``: of
-    every column, and of the target, where units are known. ``costs``: of operations and columns (``"x0"``) where a guide has
-    an opinion: about -log2 of their probability, added to the cost by size.
+    every column, and of the target, where units are known. ``costs``: of operations where a guide has an opinion, -log2 of
+    their probability, in place of `front.OPERATION_BITS`.
     """
 
     X: npt.NDArray[np.float64]
@@ -70,7 +70,7 @@ class Found:
 @dataclass(frozen=True)
 class Result:
     """``front``: least loss per complexity, simplest first, never empty. ``chosen``: index of the one to return. ``exact``: it
-    holds on every row to rounding. ``stopped``: "exact", "noise floor", "exhausted", "time", "cancelled". ``seconds``.
+    holds on every row to rounding. ``stopped``: "exact", "exhausted", "time", "cancelled". ``seconds``.
     ``counters``: what was generated, kept, pruned by which rule, tried by which closure."""
 
     front: tuple[Found, ...]

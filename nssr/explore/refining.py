@@ -4,57 +4,21 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from nssr.engine.constants import fit_constants
 from nssr.explore.front import Front
-from nssr.explore.tree import Tree, number, numbers, with_numbers
+from nssr.explore.tree import Tree, formulas, is_whole, numbers, with_numbers
 from nssr.explore.writing import tidied
-from nssr.notation import NUMBER
-from nssr.primitives import BY_NAME, TOKEN_FLOAT, TOKEN_INT, TOKEN_VARIABLE
 
 MAX_CONSTANTS = 8
 
 
 def free_numbers(tree: Tree) -> list[float]:
-    """The numbers that are fitted: those that are no integers."""
-    return [k for k in numbers(tree) if not float(k).is_integer()]
-
-
-def _batch(trees: Sequence[Tree]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    tokens: list[int] = []
-    operands: list[int] = []
-    constants: list[float] = []
-    offsets = [0]
-
-    def write(node: Tree) -> None:
-        for arg in node.args:
-            write(arg)
-        if node.op == "column":
-            tokens.append(TOKEN_VARIABLE)
-            operands.append(int(node.value))
-        elif node.op == NUMBER and float(node.value).is_integer() and abs(node.value) < 2**31:
-            tokens.append(TOKEN_INT)
-            operands.append(int(node.value))
-        elif node.op == NUMBER:
-            tokens.append(TOKEN_FLOAT)
-            operands.append(len(constants))
-            constants.append(node.value)
-        else:
-            tokens.append(BY_NAME["FDIV" if node.op == "DIV" else node.op].opcode)
-            operands.append(0)
-
-    for tree in trees:
-        write(tree)
-        offsets.append(len(tokens))
-    return (
-        np.array(tokens, dtype=np.int32),
-        np.array(operands, dtype=np.int32),
-        np.array(constants, dtype=np.float64),
-        np.array(offsets, dtype=np.int64),
-    )
+    """The numbers that are fitted."""
+    return [k for k in numbers(tree) if not is_whole(k)]
 
 
 def fitted(trees: Sequence[Tree], front: Front, loss: str = "squared", max_iterations: int = 30) -> list[Tree]:
@@ -62,25 +26,15 @@ def fitted(trees: Sequence[Tree], front: Front, loss: str = "squared", max_itera
     ready = [t for t in trees if 1 <= len(free_numbers(t)) <= MAX_CONSTANTS]
     if not ready:
         return []
-    tokens, operands, constants, offsets = _batch(ready)
     scale = 1.0
     if loss != "squared":
         scale = max(1.4826 * float(np.median(np.abs(front.y - np.median(front.y)))) * 0.1, 1e-300)
     fit = fit_constants(
-        tokens, operands, constants, offsets, front.X, front.y,
+        formulas(ready, whole_fixed=True), front.X, front.y,
         sample_weight=front.weights, max_iterations=max_iterations, loss=loss, loss_scale=scale,
     )  # fmt: skip
-    result = []
     values = iter(fit.constants.tolist())
-    for tree in ready:
-        result.append(_replaced(tree, values))
-    return result
-
-
-def _replaced(tree: Tree, values: Iterator[float]) -> Tree:
-    if tree.op == NUMBER:
-        return tree if float(tree.value).is_integer() and abs(tree.value) < 2**31 else number(next(values))
-    return Tree(tree.op, tuple(_replaced(arg, values) for arg in tree.args), tree.value)
+    return [with_numbers(tree, [k if is_whole(k) else next(values) for k in numbers(tree)]) for tree in ready]
 
 
 def shortened(tree: Tree, front: Front) -> Tree:

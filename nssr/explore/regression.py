@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from nssr.explore.chain import Chain
+from nssr.explore.chain import Chain, nudge
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
@@ -37,8 +37,7 @@ def weighted(chain: Chain, y: Floats, weights: Floats, slope_of: Floats, logarit
     """The target of a chain; ``slope_of``: the same chain's target for y moved by a small step."""
     with np.errstate(all="ignore"):
         t, moved = (np.log(np.abs(v)) if logarithm else v for v in (chain.values, slope_of))
-        step = 1e-6 * np.maximum(np.abs(y), 1e-3 * np.abs(y).max())
-        slope = np.abs((moved - t) / step)
+        slope = np.abs((moved - t) / nudge(y))
         w = weights / slope**2
     if not (np.isfinite(t).all() and np.isfinite(w).all()) or w.max() <= 0:
         return None
@@ -62,7 +61,7 @@ class Scorer:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def errors(self, targets: Sequence[Target], bases: Sequence[Floats]) -> Floats:
+    def errors(self, targets: Sequence[Target], basis: Floats) -> Floats:
         """(columns, targets): the weighted squared error, in units of y squared, of the best a w + S b."""
         n = len(targets)
         result = np.empty((len(self), n))
@@ -70,7 +69,7 @@ class Scorer:
         w_all = np.empty_like(t_all)
         left = np.empty(n)
         qs = []
-        for k, (target, basis) in enumerate(zip(targets, bases, strict=True)):
+        for k, target in enumerate(targets):
             root = np.sqrt(target.weights)
             q, _ = np.linalg.qr(root[:, None] * basis)
             t = root * target.values

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +41,23 @@ class Rows:
             return np.empty((0, self.n))
         values: Floats = formulas(trees).predict(self._columns).astype(np.float64, copy=False)
         return values
+
+    @cached_property
+    def nonzero(self) -> list[int]:
+        """The columns that vary and are zero on no row: those whose logarithms can be taken."""
+        return [j for j in range(self.X.shape[1]) if (self.X[:, j] != 0).all() and float(np.ptp(self.X[:, j])) > 0]
+
+    @cached_property
+    def logs(self) -> Floats:
+        """(rows, len(nonzero)): logarithms of the sizes of those columns."""
+        logs: Floats = np.log(np.abs(self.X[:, self.nonzero]))
+        return logs
+
+    def holding(self, trees: Sequence[Tree]) -> list[Tree]:
+        """Those of the trees that hold on every row."""
+        if not trees:
+            return []
+        return [tree for tree, holds in zip(trees, self.exact(self.values(trees)), strict=True) if holds]
 
     def exact(self, values: Floats) -> npt.NDArray[np.bool_]:
         """Which of the predictions (n, rows) hold on every row."""

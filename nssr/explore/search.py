@@ -6,6 +6,7 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -43,7 +44,8 @@ def explore(
 ) -> Result:
     """Searches for at most ``max_time`` seconds, in ``memory`` bytes; ends at once with a formula that holds on every row.
 
-    Deterministic for a seed, but for the stage at which time runs out. ``cancelled`` is asked between units of work.
+    Deterministic for a seed, but for the stage at which time runs out. ``cancelled`` is asked between units of work. One thread
+    does the work so far, whatever ``n_threads`` is.
     """
     return _Exploration(problem, max_time, memory, cancelled, on_progress).run()
 
@@ -52,7 +54,7 @@ class _Exploration:
     def __init__(
         self, problem: Problem, max_time: float, memory: int, cancelled: Callable[[], bool], on_progress: Progress | None
     ) -> None:
-        self.problem, self.max_time, self.memory = problem, max_time, memory
+        self.problem, self.memory = problem, memory
         self.on_progress = on_progress
         self.budget = Budget(max_time, cancelled)
         n = len(problem.y)
@@ -61,15 +63,24 @@ class _Exploration:
         held = int(HELD_OUT * len(self.work)) if len(self.work) >= 40 else 0
         mixed = np.random.default_rng(problem.seed + 1).permutation(self.work)
         self.held, self.train = np.sort(mixed[:held]), np.sort(mixed[held:])
-        w = problem.weights
-        self.front = Front(problem, problem.X[self.train], problem.y[self.train], None if w is None else w[self.train])
+        self.everything = Rows(problem.X, problem.y, 1, problem.seed)
+        self.weights = np.ones(n) if problem.weights is None else problem.weights
+        self.front = self._front_of(self.train)
         self.exact: list[Tree] = []
         self.counters: Counter[str] = Counter()
         self.shown: list[Tree] = []
 
+    def _front_of(self, rows: npt.NDArray[np.int64]) -> Front:
+        return Front(self.problem, self.problem.X[rows], self.problem.y[rows], self.weights[rows])
+
+    @cached_property
+    def whole(self) -> Front:
+        """All rows of the work, held out ones too: for the last fit."""
+        return self._front_of(self.work)
+
     def run(self) -> Result:
         y = self.problem.y
-        self.front.admit([number(float(np.average(y, weights=self.problem.weights)))])
+        self.front.admit([number(float(np.average(y, weights=self.weights)))])
         stopped = "exact"
         if float(np.ptp(y)) <= 1e-12 * float(np.abs(y).max()):
             self.exact = [number(float(y[0]))]
@@ -120,18 +131,15 @@ class _Exploration:
             self.counters.update(noisy.counters)
 
     def _admit_exact(self, trees: list[Tree]) -> None:
-        """Those that hold on every row of the problem, also by the primitives' own definition."""
-        problem = self.problem
-        everything = Rows(problem.X, problem.y, 1, problem.seed)
+        """Those that hold on every row of the problem."""
         neat = [form for t in trees for form in (tidied(named(t)), t)]
-        for tree in sorted(dict.fromkeys(respelled(t, problem.operations) for t in neat), key=size)[:200]:
-            if not self.front.allowed(tree) or not everything.exact(everything.values([tree]))[0]:
-                continue
-            self.exact.append(tree)
+        for tree in sorted(dict.fromkeys(respelled(t, self.problem.operations) for t in neat), key=size)[:200]:
+            if self.front.allowed(tree):
+                self.exact += self.everything.holding([tree])
 
     def _sketch(self, noisy: NoisySearch) -> None:
         """Simpler approximations beside the exact formula, if there is time: a front of one formula says little."""
-        allowed = min(1.0, 0.1 * self.max_time)
+        allowed = min(1.0, 0.1 * self.budget.max_time)
         start = self.budget.seconds()
         try:
             for _, stage in noisy.stages(0):
@@ -152,43 +160,37 @@ class _Exploration:
 
     def _found(self, tree: Tree, judged: Tree) -> Found:
         """``judged``: the formula before its constants saw the held-out rows."""
-        p = self.problem
-        weights = np.ones(len(p.y)) if p.weights is None else p.weights
-        loss, r2 = _loss(tree, p.X, p.y, weights)
+        values = self.everything.values([tree])[0]
+        loss, r2 = self._loss(values)
         held_out = math.nan
         if len(self.held):
-            _, held_out = _loss(judged, p.X[self.held], p.y[self.held], weights[self.held])
-        if tree not in self.front.losses:
-            self.front.losses[tree] = loss
-        return Found(tree, size(tree), loss, r2, held_out, self.front.bits(tree))
+            before = values if judged == tree else self.everything.values([judged])[0]
+            _, held_out = self._loss(before, self.held)
+        return Found(tree, size(tree), loss, r2, held_out, self.front.length(tree, self.front.losses.get(tree, loss)))
+
+    def _loss(self, values: npt.NDArray[np.float64], rows: npt.NDArray[np.int64] | slice = slice(None)) -> tuple[float, float]:
+        """Weighted mean squared error and R2 of predictions for all rows, on some of them."""
+        values, y, weights = values[rows], self.problem.y[rows], self.weights[rows]
+        with np.errstate(all="ignore"):
+            loss = float(np.average((values - y) ** 2, weights=weights))
+            variance = float(np.average((y - np.average(y, weights=weights)) ** 2, weights=weights))
+        return loss, 1.0 - loss / variance if variance > 0 else (1.0 if loss == 0 else -math.inf)
 
     def _result(self, stopped: str) -> Result:
         front = self.front
         front.admit(self.exact)
-        chosen: Tree
+        for tree in dict.fromkeys([*front.pareto(), *front.shortest(1)]):
+            # What a person reads has no more digits than the data can tell.
+            if tree not in self.exact and self.budget.seconds() < self.budget.max_time:
+                shortened(tree, front)
+        chosen = min(self.exact, key=front.bits) if self.exact else front.shortest(1)[0]
+        trees = [t for t in front.pareto() if t not in self.exact and size(t) != size(chosen)]
         if self.exact:
-            chosen = min(self.exact, key=front.bits)
-            for tree in front.pareto():
-                if tree not in self.exact and self.budget.seconds() < self.max_time:
-                    shortened(tree, front)
-            trees = [t for t in front.pareto() if size(t) < size(chosen) and t not in self.exact]
-            pairs = [(t, t) for t in trees] + [(chosen, chosen)]
-        else:
-            ranked = front.shortest(20)
-            chosen = ranked[0]
-            trees = front.pareto()
-            if chosen not in trees:
-                trees = sorted([t for t in trees if size(t) != size(chosen)] + [chosen], key=size)
-            for tree in trees:  # what a person reads has no more digits than the data can tell
-                if self.budget.seconds() < self.max_time:
-                    shortened(tree, front)
-            chosen = front.shortest(1)[0]
-            trees = front.pareto()
-            if chosen not in trees:
-                trees = sorted([t for t in trees if size(t) != size(chosen)] + [chosen], key=size)
-            pairs = [(self._refitted(t), t) for t in trees]
+            trees = [t for t in trees if size(t) < size(chosen)]
+        trees = sorted([*trees, chosen], key=size)
+        pairs = [(t if self.exact else self._refitted(t), t) for t in trees]
         found = [self._found(tree, judged) for tree, judged in pairs]
-        best = found[next(i for i, (_, judged) in enumerate(pairs) if judged == chosen)]
+        best = found[trees.index(chosen)]
         # Ordered on the rows of the search; on all rows a longer formula may be no better: it goes, unless it is the chosen one.
         kept: list[Found] = []
         for one in found:
@@ -201,23 +203,12 @@ class _Exploration:
 
     def _refitted(self, tree: Tree) -> Tree:
         """The formula with its constants fitted to all rows of the work, held out ones too."""
-        if not len(self.held) or self.budget.seconds() > self.max_time:
+        if not len(self.held) or self.budget.seconds() > self.budget.max_time:
             return tree
-        p = self.problem
-        whole = Front(p, p.X[self.work], p.y[self.work], None if p.weights is None else p.weights[self.work])
-        again = fitted([tree], whole, p.loss)
+        again = fitted([tree], self.whole, self.problem.loss)
         if not again:
             return tree
-        short = shortened(again[0], whole)
-        whole.admit([tree, short])
-        return min((t for t in (tree, short) if math.isfinite(whole.losses.get(t, math.inf))), key=whole.bits, default=tree)
-
-
-def _loss(
-    tree: Tree, X: npt.NDArray[np.float64], y: npt.NDArray[np.float64], weights: npt.NDArray[np.float64]
-) -> tuple[float, float]:
-    with np.errstate(all="ignore"):
-        values = Rows(X, y, 1, 0).values([tree])[0]
-        loss = float(np.average((values - y) ** 2, weights=weights))
-        variance = float(np.average((y - np.average(y, weights=weights)) ** 2, weights=weights))
-    return loss, 1.0 - loss / variance if variance > 0 else (1.0 if loss == 0 else -math.inf)
+        short = shortened(again[0], self.whole)
+        self.whole.admit([tree, short])
+        admitted = [t for t in (tree, short) if math.isfinite(self.whole.losses.get(t, math.inf))]
+        return min(admitted, key=self.whole.bits, default=tree)

@@ -9,7 +9,7 @@ A tree is a column, a number or a primitive over trees. Trees are immutable tupl
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from nssr.engine.formulas import Formulas
 from nssr.notation import COLUMN, NUMBER, Node
-from nssr.primitives import BY_NAME, TOKEN_FLOAT, TOKEN_VARIABLE
+from nssr.primitives import BY_NAME, TOKEN_FLOAT, TOKEN_INT, TOKEN_VARIABLE
 
 
 class Tree(NamedTuple):
@@ -71,6 +71,24 @@ def numbers(tree: Tree) -> list[float]:
     return [value for arg in tree.args for value in numbers(arg)]
 
 
+def operations(tree: Tree) -> frozenset[str]:
+    """The primitives that the tree holds."""
+    own = frozenset() if tree.op in (COLUMN, NUMBER) else frozenset((tree.op,))
+    return own.union(*(operations(arg) for arg in tree.args))
+
+
+def with_columns(tree: Tree, trees: Mapping[int, Tree]) -> Tree:
+    """The tree with its columns replaced by trees."""
+    if tree.op == COLUMN:
+        return trees[int(tree.value)]
+    return Tree(tree.op, tuple(with_columns(arg, trees) for arg in tree.args), tree.value)
+
+
+def is_whole(value: float) -> bool:
+    """Whether a number is a whole one that fits a token: such numbers belong to a formula's shape and are not fitted."""
+    return float(value).is_integer() and abs(value) < 2**31
+
+
 def with_numbers(tree: Tree, values: Sequence[float]) -> Tree:
     """The tree with its numbers replaced, from left to right."""
     supply = iter(values)
@@ -104,11 +122,11 @@ def graph(tree: Tree) -> tuple[Node, ...]:
     return tuple(nodes)
 
 
-def formulas(trees: Iterable[Tree], *, ieee: bool = True) -> Formulas:
-    """The trees as one batch for the engine; every number is a constant of its own.
+def formulas(trees: Iterable[Tree], *, whole_fixed: bool = False) -> Formulas:
+    """The trees as one batch for the engine; every number is a constant of its own, but with ``whole_fixed`` whole numbers.
 
-    With ``ieee`` a division is FDIV: a row on which a divisor is zero has no finite value, so a search that rejects such
-    rows never depends on DIV's answer there.
+    A division is FDIV: a row on which a divisor is zero has no finite value, so a search that rejects such rows never
+    depends on DIV's answer there.
     """
     tokens: list[int] = []
     operands: list[int] = []
@@ -121,12 +139,15 @@ def formulas(trees: Iterable[Tree], *, ieee: bool = True) -> Formulas:
         if node.op == COLUMN:
             tokens.append(TOKEN_VARIABLE)
             operands.append(int(node.value))
+        elif node.op == NUMBER and whole_fixed and is_whole(node.value):
+            tokens.append(TOKEN_INT)
+            operands.append(int(node.value))
         elif node.op == NUMBER:
             tokens.append(TOKEN_FLOAT)
             operands.append(len(constants))
             constants.append(node.value)
         else:
-            tokens.append(BY_NAME["FDIV" if ieee and node.op == "DIV" else node.op].opcode)
+            tokens.append(BY_NAME["FDIV" if node.op == "DIV" else node.op].opcode)
             operands.append(0)
 
     for tree in trees:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection, Iterable
 from fractions import Fraction
 
-from nssr.explore.tree import Tree, add, columns, div, mul, number, sub
+from nssr.explore.tree import Tree, add, div, mul, number, sub
 from nssr.notation import COLUMN, NUMBER
 
 _DENOMINATORS = (1, 2, 3, 4, 5)
@@ -213,8 +213,6 @@ def tidied(tree: Tree) -> Tree:
                 return tidied(mul(number(a.value * b.args[0].value), b.args[1]))
             if tree.op == "MUL" and b.op == "DIV" and b.args[0].op == NUMBER:
                 return tidied(div(number(a.value * b.args[0].value), b.args[1]))
-            if tree.op == "DIV" and b.op == "DIV":
-                return tidied(div(mul(a, b.args[1]), b.args[0]))
             if tree.op == "SUB" and a.value == 0:
                 return tidied(Tree("NEG", (b,)))
         if tree.op == "POW" and a.op == "EXP" and b.op == NUMBER:
@@ -231,7 +229,7 @@ def tidied(tree: Tree) -> Tree:
             return tidied(Tree("SUB" if tree.op == "ADD" else "ADD", (a, b.args[0])))
         if tree.op == "SUB" and a == b:
             return number(0)
-        if tree.op == "DIV" and a == b and a.op == COLUMN and columns(a):
+        if tree.op == "DIV" and a == b and a.op == COLUMN:
             return number(1)
     else:
         inverse = {"EXP": "LOG", "LOG": "EXP", "NEG": "NEG", "INV": "INV", "SQUARE": "SQRT"}
