@@ -18,7 +18,7 @@ from nssr.explore.noisy import NoisySearch
 from nssr.explore.problem import Found, Problem, Progress, Result
 from nssr.explore.refining import fitted, shortened
 from nssr.explore.rows import Rows
-from nssr.explore.tree import Tree, number, size
+from nssr.explore.tree import Tree, number, reference_values, size
 from nssr.explore.writing import named, respelled, tidied
 
 WORK_ROWS = 1_000
@@ -27,6 +27,7 @@ _QUICK = 10
 """Stages of the first exact round before the first regressions: all but the peeled polynomials, which are the dear ones."""
 HELD_OUT = 0.2
 """Share of the rows that choose neither the shape nor the constants of a formula, where there are at least 40."""
+_REFERENCE_ROWS = 100  # in plain Python, for each formula that the engine calls exact
 
 
 def _never() -> bool:
@@ -131,11 +132,16 @@ class _Exploration:
             self.counters.update(noisy.counters)
 
     def _admit_exact(self, trees: list[Tree]) -> None:
-        """Those that hold on every row of the problem."""
+        """Those that hold on every row of the problem, and on a hundred of them by the primitives' own definition."""
+        few = Rows(self.problem.X[self.work[:_REFERENCE_ROWS]], self.problem.y[self.work[:_REFERENCE_ROWS]], 1, 0)
         neat = [form for t in trees for form in (tidied(named(t)), t)]
         for tree in sorted(dict.fromkeys(respelled(t, self.problem.operations) for t in neat), key=size)[:200]:
-            if self.front.allowed(tree):
-                self.exact += self.everything.holding([tree])
+            if not self.front.allowed(tree) or not self.everything.holding([tree]):
+                continue
+            if few.exact(np.array([reference_values(tree, few.X)]))[0]:
+                self.exact.append(tree)
+            else:
+                self.counters["refuted by the reference"] += 1
 
     def _sketch(self, noisy: NoisySearch) -> None:
         """Simpler approximations beside the exact formula, if there is time: a front of one formula says little."""
