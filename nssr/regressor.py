@@ -56,7 +56,7 @@ class NSSRRegressor(RegressorMixin, BaseEstimator):
     random_state : int, RandomState or None, default 0
         Draws the rows that are held out or searched on.
     n_threads : int or None, default None
-        None stands for all cores this process may use.
+        None stands for all cores this process may use. More come farther in the time; what is found on the way is the same.
     operations : list of str or None
         What a formula may hold: signs and names such as "+", "sin", "square", "pow". None: arithmetic, powers, roots, exp, log,
         trigonometric functions, their inverses and tanh. "abs", "sinh", "cosh", "min" and "max" are there to be asked for.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -15,9 +16,9 @@ from nssr.explore import Learned, Problem, explore
 from nssr.explore.bank import Bank
 from nssr.explore.chain import BINARY, TRANSFORMS, Chain
 from nssr.explore.closures import AFFINE, MONOMIAL, Closures
-from nssr.explore.dimensions import fits
+from nssr.explore.dimensions import dimension, fits
 from nssr.explore.families import fill
-from nssr.explore.front import number_bits
+from nssr.explore.front import UNIT_BITS, Front, number_bits
 from nssr.explore.problem import DEFAULT_OPERATIONS
 from nssr.explore.projection import Projection, Table, matched_pairs
 from nssr.explore.rows import Rows
@@ -242,3 +243,57 @@ def test_numbers_are_named_and_measured() -> None:
     assert named_number(math.pi / 2, 1e-9) == mul(number(0.5), Tree("PI"))
     assert named_number(0.25, 1e-9) == number(0.25)
     assert number_bits(2.0) < number_bits(17.0) < number_bits(0.123456)
+
+
+def test_a_bank_with_dimensions_adds_no_lengths_to_times() -> None:
+    length, time = (Fraction(1), Fraction(0)), (Fraction(0), Fraction(1))
+    inputs = X[:32, :3]
+    bank = Bank(inputs, 0, 3000, dimensions=(length, time, length))
+    families = fill(bank, DEFAULT_OPERATIONS, 3000)
+    assert bank.counters["dimensions"] > 100
+    for i in families["all"].tolist():
+        assert dimension(bank.tree(i), (length, time, length), plain_numbers=True) == tuple(bank.exponents(i))
+    free = Bank(inputs, 0, 3000, dimensions=(length, time, length), without={"dimensions"})
+    fill(free, DEFAULT_OPERATIONS, 3000)
+    assert not free.counters["dimensions"]
+
+
+@pytest.mark.parametrize("rule", ["constant", "one huge row", "duplicate"])
+def test_every_rule_of_the_bank_has_a_counter_and_a_switch(rule: str) -> None:
+    inputs = np.column_stack([X[:32, 0], 1 / X[:32, 0], X[:32, 1], X[:32, 2]])
+    inputs[3, 3] = 1e9
+    pruned, switched = Bank(inputs, 0, 3000), Bank(inputs, 0, 3000, without={rule})
+    results = [bank.extend("MUL", np.array([0, 0, 2]), np.array([1, 2, 0])) for bank in (pruned, switched)]
+    results += [bank.extend("SQUARE", np.array([3])) for bank in (pruned, switched)]
+    assert pruned.counters[rule] == 1
+    assert switched.counters[rule] == 0
+    assert len(switched) == len(pruned) + 1
+    assert len(results) == 4
+
+
+def test_unknown_rules_are_refused() -> None:
+    with pytest.raises(ValueError, match="There is no rule 'duplicates'; rules are constant, dimensions"):
+        Problem(X, X[:, 0], without=frozenset({"duplicates"}))
+
+
+def test_the_noise_floor_ends_a_search_whose_errors_say_nothing() -> None:
+    rng = np.random.default_rng(3)
+    x = rng.uniform(1, 3, (150, 2))
+    y = x[:, 0] / x[:, 1] + 0.02 * rng.normal(size=150)
+    stopped = explore(Problem(x, y), max_time=300)
+    assert stopped.stopped == "noise floor"
+    assert columns(stopped.best.tree) == {0, 1}
+    assert size(stopped.best.tree) == 3
+    assert stopped.counters["noise floor"] > 0
+    assert stopped.counters["beyond the bound"] > 0
+
+
+def test_numbers_that_need_units_have_to_pay() -> None:
+    mass, speed, energy = (Fraction(1), Fraction(0)), (Fraction(0), Fraction(1)), (Fraction(1), Fraction(2))
+    kinetic = mul(number(0.5), mul(column(0), Tree("SQUARE", (column(1),))))
+    wrong = mul(number(0.5), mul(column(0), column(1)))
+    problem = Problem(X[:, :2], X[:, 0], dimensions=((mass, speed), energy))
+    front, free = Front(problem, X[:, :2], X[:, 0], None), Front(replace(problem, dimensions=None), X[:, :2], X[:, 0], None)
+    assert fits(wrong, (mass, speed), energy)
+    assert front.formula_bits(wrong) == free.formula_bits(wrong) + UNIT_BITS
+    assert front.formula_bits(kinetic) == free.formula_bits(kinetic)

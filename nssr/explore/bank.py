@@ -2,17 +2,21 @@
 
 A column is an input, a number, or an operation over earlier columns, so every column can be written out as a tree. Columns are
 added a family at a time (`Bank.extend`); what is not finite, constant, out of range or equal to an earlier column is
-dropped, and counted. Columns whose values agree to about 11 digits are one: the first, so cheaper ones must be added first.
+dropped, and counted by the rule that dropped it. Columns whose values agree to about 11 digits are one: the first, so cheaper
+ones must be added first. Where columns have dimensions, so have all columns of the bank: what adds lengths to times is dropped.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
+from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
 
+from nssr.explore.dimensions import Impossible, combined, dimension
+from nssr.explore.problem import Dimension, Problem
 from nssr.explore.tree import Tree, column, number
 
 Floats = npt.NDArray[np.float64]
@@ -33,10 +37,21 @@ def _nothing() -> None:
 class Bank:
     """Columns of ``rows`` values, first those of ``inputs`` (rows, columns).
 
-    ``values`` float64 (capacity, rows), of which the first ``len(bank)`` are in use.
+    ``values`` float64 (capacity, rows), of which the first ``len(bank)`` are in use. ``dimensions``: of every input, where they
+    are known. ``without``: rules of `problem.RULES` that do not apply.
     """
 
-    def __init__(self, inputs: Floats, seed: int, capacity: int, tick: Callable[[], None] = _nothing) -> None:
+    def __init__(
+        self,
+        inputs: Floats,
+        seed: int,
+        capacity: int,
+        tick: Callable[[], None] = _nothing,
+        *,
+        dimensions: Sequence[Dimension] | None = None,
+        without: Collection[str] = (),
+    ) -> None:
+        self.without = frozenset(without)
         rows = inputs.shape[0]
         self.rows = rows
         self.tick = tick
@@ -50,6 +65,8 @@ class Bank:
         self.left: npt.NDArray[np.int32] = np.full(capacity, -1, dtype=np.int32)
         self.right: npt.NDArray[np.int32] = np.full(capacity, -1, dtype=np.int32)
         self.number: dict[int, float] = {}
+        self._dimensions = dimensions if "dimensions" not in self.without else None
+        self._exponents = np.zeros((capacity, len(dimensions[0]) if dimensions else 0))
         self.cost: npt.NDArray[np.int16] = np.empty(capacity, dtype=np.int16)
         self.counters: Counter[str] = Counter()
         self.n = 0
@@ -59,8 +76,16 @@ class Bank:
         self._seconds: Floats = np.empty((0,))
         self._ids: Indices = np.empty((0,), dtype=np.int64)
         self._trees: dict[int, Tree] = {}
+        if self._dimensions is not None:
+            self._exponents[: len(self._dimensions)] = self._dimensions
         self.leaves = np.array([self._place(column(j), inputs[:, j], 1) for j in range(inputs.shape[1])], dtype=np.int64)
         self._insert(self.leaves, self._project(inputs.T))
+
+    @classmethod
+    def of(cls, problem: Problem, inputs: Floats, capacity: int, tick: Callable[[], None]) -> Bank:
+        """A bank as the problem wants it, over some of its rows."""
+        dimensions = None if problem.dimensions is None else problem.dimensions[0]
+        return cls(inputs, problem.seed, capacity, tick, dimensions=dimensions, without=problem.without)
 
     def add_tree(self, tree: Tree, values: Floats, cost: int) -> int:
         """A column of any expression over the problem's columns (a learned function's), unless it is there or says nothing."""
@@ -72,7 +97,16 @@ class Bank:
         known = int(self._find(projected)[0])
         if known >= 0 or self.n >= self.capacity:
             return known
+        exponents: Dimension | None = None
+        if self._dimensions is not None:
+            try:
+                exponents = dimension(tree, self._dimensions, plain_numbers=True)
+            except Impossible:
+                self.counters["dimensions"] += 1
+                return -1
         i = self._place(tree, values, cost)
+        if exponents is not None:
+            self._exponents[i] = exponents
         self._insert(np.array([i]), projected)
         return i
 
@@ -146,8 +180,16 @@ class Bank:
             lone = size > _LONE * np.median(np.abs(values), axis=1)
             fits = (size < LARGEST) & (size > SMALLEST) & np.isfinite(low)
             varies = (high - low) > _FLAT * size
-        ok = fits & varies & ~lone
+        exponents, possible = None, np.ones(len(left), dtype=np.bool_)
+        if self._dimensions is not None:
+            exponents, possible = combined(op, self._exponents[left], None if right is None else self._exponents[right])
+        if "constant" in self.without:
+            varies[:] = True
+        if "one huge row" in self.without:
+            lone[:] = False
+        ok = fits & varies & ~lone & possible
         self.counters["one huge row"] += int((fits & varies & lone).sum())
+        self.counters["dimensions"] += int((fits & varies & ~lone & ~possible).sum())
         self.counters["generated"] += len(left)
         self.counters["not finite or out of range"] += int(len(left) - fits.sum())
         self.counters["constant"] += int((fits & ~varies).sum())
@@ -156,7 +198,7 @@ class Bank:
         if not len(chosen):
             return ids
         projected = self._project(values[chosen])
-        known = self._find(projected)
+        known = self._find(projected) if "duplicate" not in self.without else np.full(len(chosen), -1)
         ids[chosen] = known
         fresh = np.flatnonzero(known < 0)
         # Equal ones among the fresh: neighbours in the order of their projections.
@@ -164,6 +206,7 @@ class Bank:
         p = projected[order]
         tolerance = _SAME * p[1:, 2]
         same = (np.abs(np.diff(p[:, 0])) <= tolerance) & (np.abs(np.diff(p[:, 1])) <= tolerance)
+        same &= "duplicate" not in self.without
         group = np.concatenate([[0], np.cumsum(~same)]) if len(order) else np.empty(0, dtype=np.int64)
         first = np.full(int(group[-1]) + 1 if len(group) else 0, len(chosen), dtype=np.int64)
         np.minimum.at(first, group, order)
@@ -181,6 +224,8 @@ class Bank:
         ids[chosen[order]] = place[first[group]]
         rows = chosen[first_sorted]
         self.values[new] = values[rows]
+        if exponents is not None:
+            self._exponents[new] = exponents[rows]
         self.code[new] = self._code(op)
         self.left[new] = left[rows]
         cost = self.cost[left[rows]].astype(np.int64) + 1
@@ -191,6 +236,10 @@ class Bank:
         self._insert(new, projected[first_sorted])
         self.n += len(new)
         return ids
+
+    def exponents(self, index: int) -> Dimension:
+        """The dimension of a column; () where none are known."""
+        return tuple(Fraction(e).limit_denominator(1000) for e in self._exponents[index].tolist())
 
     def tree(self, index: int) -> Tree:
         """The column's expression over the problem's columns."""

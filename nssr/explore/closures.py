@@ -11,7 +11,6 @@ A hit names columns only; `answers` turns it into formulas.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -22,6 +21,7 @@ from nssr.explore.bank import Bank, Indices
 from nssr.explore.chain import BINARY, TRANSFORMS, Chain
 from nssr.explore.projection import Projection, Table, matched_pairs
 from nssr.explore.rows import Rows
+from nssr.explore.stages import Counters
 from nssr.explore.tree import Tree
 
 Floats = npt.NDArray[np.float64]
@@ -42,7 +42,7 @@ class Hit:
 class Closures:
     """One bank, its tables, and what can be asked of them about targets on the bank's rows."""
 
-    def __init__(self, rows: Rows, bank: Bank, ids: Indices, seed: int, counters: Counter[str]) -> None:
+    def __init__(self, rows: Rows, bank: Bank, ids: Indices, seed: int, counters: Counters) -> None:
         """``ids``: the columns that are looked up, in order of preference."""
         self.bank, self.ids, self.counters = bank, ids, counters
         self.y = rows.y[rows.few]
@@ -107,7 +107,7 @@ class Closures:
             for q, w in self._ask(left, MONOMIAL):
                 cost = self.bank.cost[ids[q]] + self.bank.cost[u] + (self.bank.cost[w] if w >= 0 else 0)
                 found.append((int(cost), int(ids[q]), u, w))
-        self.counters["double peels"] += len(ids) * len(seconds)
+        self.counters.add("double peels", len(ids) * len(seconds))
         found.sort()
         hits = []
         for _, v, u, w in found[:limit]:
@@ -129,7 +129,7 @@ class Closures:
                     targets = TRANSFORMS[name].forward(targets)
             for k, family in enumerate(families):
                 found += [(int(part[q]), w, k) for q, w in self._ask(targets, family)]
-        self.counters["look-ups"] += len(ids) * len(families)
+        self.counters.add("look-ups", len(ids) * len(families))
         cost = self.bank.cost
         found.sort(key=lambda f: int(cost[f[0]]) + (int(cost[f[1]]) if f[1] >= 0 else 0))
         hits = []
@@ -172,7 +172,7 @@ class Closures:
             found = matched_pairs(projection, values, ids, limit)
         else:
             found = matched_pairs(projection, source[order], self.ids[order], limit)
-        self.counters["pairs"] += 1
+        self.counters.add("pairs", 1)
         return [
             Hit(
                 chain,

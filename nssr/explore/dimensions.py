@@ -1,14 +1,19 @@
-"""Dimensional analysis of trees: which formulas cannot be laws, whatever their numbers are.
+"""Dimensional analysis: which formulas cannot be laws, whatever their numbers are, and which columns no law is made of.
 
-A number may carry any unit (a law may hold constants of nature in its coefficients), so what depends on a number by a factor
-is of unknown dimension, and unknown fits everything. What is left is hard: lengths are not added to times, a sine is not taken
-of seconds, and the result has the target's dimension.
+A number of a formula may carry any unit (a law may hold constants of nature in its coefficients), so what depends on a number by
+a factor is of unknown dimension, and unknown fits everything. What is left is hard: lengths are not added to times, a sine is not
+taken of seconds, and the result has the target's dimension. A formula that needs no such number is `clean`.
+
+The structural numbers of a bank, as in 1 + x or 2 pi x, carry none, so each of its columns has a dimension or is pruned.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
+
+import numpy as np
+import numpy.typing as npt
 
 from nssr.explore.problem import Dimension
 from nssr.explore.tree import Tree
@@ -21,14 +26,14 @@ class Impossible(Exception):
     """The tree adds, compares or transforms what has no common dimension."""
 
 
-def dimension(tree: Tree, columns: Sequence[Dimension]) -> Dimension | None:
-    """The tree's dimension, or None where a number decides it. Raises `Impossible`."""
+def dimension(tree: Tree, columns: Sequence[Dimension], plain_numbers: bool = False) -> Dimension | None:
+    """Its dimension, or None where a number decides it; with ``plain_numbers`` those carry no unit. Raises `Impossible`."""
+    none = tuple(Fraction(0) for _ in columns[0])
     if tree.op == COLUMN:
         return columns[int(tree.value)]
     if tree.op == NUMBER:
-        return None
-    args = [dimension(arg, columns) for arg in tree.args]
-    none = tuple(Fraction(0) for _ in columns[0])
+        return none if plain_numbers else None
+    args = [dimension(arg, columns, plain_numbers) for arg in tree.args]
     if tree.op == "PI":
         return none
     if tree.op in ("ADD", "SUB", "MIN", "MAX"):
@@ -70,3 +75,31 @@ def fits(tree: Tree, columns: Sequence[Dimension], target: Dimension) -> bool:
     except Impossible:
         return False
     return found is None or found == target
+
+
+def clean(tree: Tree, columns: Sequence[Dimension], target: Dimension) -> bool:
+    """Whether the tree has the target's dimension with numbers that carry no unit."""
+    try:
+        return dimension(tree, columns, plain_numbers=True) == target
+    except Impossible:
+        return False
+
+
+Exponents = npt.NDArray[np.float64]
+
+
+def combined(op: str, a: Exponents, b: Exponents | None) -> tuple[Exponents, npt.NDArray[np.bool_]]:
+    """The exponents (n, bases) of ``op`` over columns of those exponents, and which of the n are possible; as `dimension`."""
+    everything = np.ones(len(a), dtype=np.bool_)
+    plain: npt.NDArray[np.bool_] = ~a.any(axis=1)
+    if b is not None:
+        if op in ("MUL", "DIV"):
+            return (a + b if op == "MUL" else a - b), everything
+        if op == "POW":
+            return np.zeros_like(a), np.logical_and(plain, ~b.any(axis=1))
+        return a, np.asarray(np.isclose(a, b).all(axis=1), dtype=np.bool_)
+    if op in ("NEG", "ABS"):
+        return a, everything
+    if op in _POWERS:
+        return a * float(_POWERS[op]), everything
+    return np.zeros_like(a), plain

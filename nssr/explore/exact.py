@@ -6,20 +6,21 @@ clock: time only decides after which stage the search ends.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 
 from nssr.explore.answers import Writer
 from nssr.explore.bank import Bank
 from nssr.explore.chain import POWERS, Chain, possible
-from nssr.explore.closures import AFFINE, FAMILIES, MONOMIAL, Closures, Hit
+from nssr.explore.closures import AFFINE, FAMILIES, MONOMIAL, Closures
 from nssr.explore.families import fill
 from nssr.explore.learned import calls
 from nssr.explore.polynomials import Polynomials
 from nssr.explore.problem import Problem
 from nssr.explore.rows import Rows
+from nssr.explore.stages import Counters, Kind, Stage
 from nssr.explore.tree import Tree
 
 CAPACITIES = (3_000, 50_000, 250_000)
@@ -58,11 +59,9 @@ _AFTER: tuple[tuple[str, ...], ...] = (
     ("acos",),
     ("atan",),
 )
-Stage = tuple[str, Callable[[], list[Tree]]]
-
 
 class ExactSearch:
-    """``stages(round)`` yields the work of one round as named functions that return formulas which hold on every row."""
+    """``stages(round)`` yields the work of one round; every stage returns formulas which hold on every row."""
 
     def __init__(self, problem: Problem, rows: Rows, memory: int, tick: Callable[[], None]) -> None:
         self.tick = tick
@@ -70,7 +69,7 @@ class ExactSearch:
         self.learned = list(zip(called, rows.values(called)[:, rows.few], strict=True))
         self.problem, self.rows = problem, rows
         self.operations = problem.operations
-        self.counters: Counter[str] = Counter()
+        self.counters = Counters()
         self.polynomials = Polynomials(rows)
         self.grown: dict[int, tuple[Closures, Writer, list[Chain], dict[str, np.ndarray]]] = {}
         self.capacities = [min(c, max(2_000, memory // (8 * BANK_ROWS * 10))) for c in CAPACITIES]
@@ -79,7 +78,7 @@ class ExactSearch:
     def stages(self, level: int) -> Iterator[Stage]:
         problem, rows = self.problem, self.rows
         capacity = self.capacities[level]
-        bank = Bank(rows.X[rows.few], problem.seed, capacity, self.tick)
+        bank = Bank.of(problem, rows.X[rows.few], capacity, self.tick)
         families = fill(bank, self.operations, capacity, self.learned)
         self.counters.update({f"bank: {k}": v for k, v in bank.counters.items()})
         closures = Closures(rows, bank, families["all"], problem.seed, self.counters)
@@ -87,54 +86,36 @@ class ExactSearch:
         start = Chain(closures.y)
         targets = [c for c in (start.transformed(g) for g in self.allowed) if closures.usable(c)]
 
-        yield "span", lambda: writer.exact(closures.in_span(targets))
-        yield "look-up", lambda: writer.exact(closures.look_up(targets))
+        proof = partial(Stage, kind=Kind.PROOF)
+        yield proof("span", work=lambda: writer.exact(closures.in_span(targets)))
+        yield proof("look-up", work=lambda: writer.exact(closures.look_up(targets)))
         if level == 0:
-            yield "polynomials", lambda: self.polynomial(writer, targets)
-            yield "quotients", lambda: self.rows.holding(self.polynomials.quotient())
+            yield proof("polynomials", work=lambda: self.polynomial(writer, targets))
+            yield proof("quotients", work=lambda: self.rows.holding(self.polynomials.quotient()))
         simple = families["simple"][:6000]
         for op in ("t-v", "t+v"):
-            yield (
-                f"peel {op}",
-                lambda op=op: [  # type: ignore[misc]
-                    tree for chain in targets[:3] for tree in writer.exact(closures.meet(chain, op, simple, (), (MONOMIAL,)))
-                ],
-            )
+            yield proof(f"peel {op}", work=partial(self.met, closures, writer, targets[:3], (op,), simple, ((),), (MONOMIAL,)))
         few = families["monomials"][:500]
-        yield (
-            "peel monomials",
-            lambda: [
-                tree
-                for op in ("t*v", "t/v")
-                for after in _AFTER[1:6]
-                if possible(after, self.operations)
-                for tree in writer.exact(closures.meet(targets[0], op, few, after, (MONOMIAL,)))
-            ],
-        )
+        work = partial(self.met, closures, writer, targets[:1], ("t*v", "t/v"), few, _AFTER[1:6], (MONOMIAL,))
+        yield proof("peel monomials", work=work)
         for family in FAMILIES:
-            yield f"pairs, {family}", lambda family=family: writer.exact(self.pairs(closures, targets, family))  # type: ignore[misc]
+            yield proof(f"pairs, {family}", work=partial(self.pairs, closures, writer, targets, family))
+        if level < 2:
+            work = partial(self.peeled_polynomials, closures, families, (300, 3000)[level])
+            yield proof("peeled polynomials", work=work)
         if level == 0:
-            yield "peeled polynomials", lambda: self.peeled_polynomials(closures, families, 300)
             return
-        if level == 1:
-            yield "peeled polynomials", lambda: self.peeled_polynomials(closures, families, 3000)
         peels = np.unique(np.concatenate([families["monomials"], families["simple"][:500]]))
         for then in ("t-v", "t+v"):
-            yield (
-                f"double peels {then}",
-                lambda then=then: [  # type: ignore[misc]
-                    tree
-                    for chain in targets[:4]
-                    for op in ("t*v", "t/v")
-                    for tree in writer.exact(closures.double_peel(chain, op, peels, then, families["monomials"][:40]))
-                ],
-            )
+            work = partial(self.peeled_twice, closures, writer, targets[:4], peels, then, families["monomials"][:40])
+            yield proof(f"double peels {then}", work=work)
         self.grown[level] = closures, writer, targets, families
 
     def meetings(self, level: int) -> Iterator[Stage]:
         """The dear half of a round, over the bank that `stages` grew: meets in the middle, then peels before pairs."""
         closures, writer, targets, families = self.grown[level]
         ids = families["all"]
+        proof = partial(Stage, kind=Kind.PROOF)
         met = [c for c in targets if not c.steps or c.steps[-1][0] in _MET]
         for after in _AFTER:
             if not possible(after, self.operations):
@@ -144,22 +125,44 @@ class ExactSearch:
                     asked: Sequence[str] = (AFFINE,)
                 else:
                     asked = (MONOMIAL,) if not after else (AFFINE,) if after[-1] in POWERS else (AFFINE, MONOMIAL)
-                yield (
-                    f"meet {op} {' '.join(after)}",
-                    lambda op=op, after=after, asked=asked: [  # type: ignore[misc]
-                        tree for chain in met for tree in writer.exact(closures.meet(chain, op, ids, after, asked))
-                    ],
-                )
+                work = partial(self.met, closures, writer, met, (op,), ids, (after,), asked)
+                yield proof(f"meet {op} {' '.join(after)}", work=work)
         for family in (AFFINE, MONOMIAL):
             few = families["simple"][:150] if level == 1 else families["simple"][:400]
             for op in ("t*v", "t/v", "t-v"):
-                yield (
-                    f"peeled pairs {op}, {family}",
-                    lambda op=op, family=family, few=few: self.peeled_pairs(closures, writer, met, op, family, few),  # type: ignore[misc]
-                )
+                work = partial(self.peeled_pairs, closures, writer, met, op, family, few)
+                yield proof(f"peeled pairs {op}, {family}", work=work)
 
-    def pairs(self, closures: Closures, targets: list[Chain], family: str) -> list[Hit]:
-        return [hit for chain in targets for hit in closures.pairs(chain, family, len(closures.ids))]
+    def met(
+        self,
+        closures: Closures,
+        writer: Writer,
+        targets: Sequence[Chain],
+        ops: Sequence[str],
+        ids: np.ndarray,
+        transforms: Sequence[Sequence[str]],
+        families: Sequence[str],
+    ) -> list[Tree]:
+        """Targets combined by each of ``ops`` with each of ``ids``, then transformed, against the whole bank."""
+        found: list[Tree] = []
+        for chain in targets:
+            for op in ops:
+                for after in transforms:
+                    if possible(after, self.operations):
+                        found += writer.exact(closures.meet(chain, op, ids, after, families))
+        return found
+
+    def peeled_twice(
+        self, closures: Closures, writer: Writer, targets: Sequence[Chain], peels: np.ndarray, then: str, seconds: np.ndarray
+    ) -> list[Tree]:
+        found: list[Tree] = []
+        for chain in targets:
+            for op in ("t*v", "t/v"):
+                found += writer.exact(closures.double_peel(chain, op, peels, then, seconds))
+        return found
+
+    def pairs(self, closures: Closures, writer: Writer, targets: Sequence[Chain], family: str) -> list[Tree]:
+        return writer.exact([hit for chain in targets for hit in closures.pairs(chain, family, len(closures.ids))])
 
     def polynomial(self, writer: Writer, targets: list[Chain]) -> list[Tree]:
         found = []

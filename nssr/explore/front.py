@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nssr.engine.formulas import Columns
-from nssr.explore.dimensions import fits
+from nssr.explore.dimensions import clean, fits
 from nssr.explore.problem import Problem
 from nssr.explore.tree import Tree, columns, formulas, numbers, operations, size
 from nssr.explore.writing import respelled
@@ -28,14 +28,19 @@ RESOLUTION = 1e-10
 
 
 def number_bits(value: float) -> float:
-    """Bits to write a number: a small integer is cheap, each significant digit costs log2(10)."""
+    """Bits to write a number: a small integer is cheap, a simple fraction is two, else each significant digit costs log2(10)."""
     value = abs(value)
     if not math.isfinite(value):
         return 1e6
     if value.is_integer() and value < 16:
         return 1.0 + math.log2(1.0 + value)
     digits = next((d for d in range(1, 17) if float(f"{value:.{d}g}") == value), 17)
-    return 2.0 + math.log2(10.0) * digits
+    bits = 2.0 + math.log2(10.0) * digits
+    for q in (2, 3, 4, 5, 6, 8):
+        p = round(value * q)
+        if 0 < p < 16 and p / q == value:
+            return min(bits, 1.0 + math.log2(1.0 + p) + math.log2(1.0 + q))
+    return bits
 
 
 OPERATION_BITS = {
@@ -46,6 +51,8 @@ OPERATION_BITS = {
 }
 """How rare an operation is in laws, -log2 of its share; rarer ones than these cost `RARE_BITS`. A guide knows better."""
 RARE_BITS = 7.0
+UNIT_BITS = 25.0
+"""For a formula whose numbers must carry units: more than two numbers of three digits, so it has to say a lot more."""
 
 
 def formula_bits(tree: Tree, column_bits: float, costs: Mapping[str, float]) -> float:
@@ -126,9 +133,15 @@ class Front:
 
     def length(self, tree: Tree, loss: float) -> float:
         """The description length of any tree with that loss."""
+        return self.formula_bits(tree) + 0.5 * len(self.y) * math.log2(max(loss, self.floor) / max(self.variance, 1e-300))
+
+    def formula_bits(self, tree: Tree) -> float:
+        """The bits that the formula alone takes."""
         if tree not in self._bits:
-            self._bits[tree] = formula_bits(tree, self.column_bits, self.problem.costs)
-        return self._bits[tree] + 0.5 * len(self.y) * math.log2(max(loss, self.floor) / max(self.variance, 1e-300))
+            bits = formula_bits(tree, self.column_bits, self.problem.costs)
+            dimensions = self.problem.dimensions
+            self._bits[tree] = bits + (UNIT_BITS if dimensions is not None and not clean(tree, *dimensions) else 0.0)
+        return self._bits[tree]
 
     def pareto(self) -> list[Tree]:
         """Simplest first, each better than all simpler ones."""

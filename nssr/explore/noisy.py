@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +14,6 @@ from nssr.explore.answers import Writer
 from nssr.explore.bank import Bank
 from nssr.explore.chain import Chain, nudge, possible
 from nssr.explore.closures import AFFINE, EXPONENTIAL, FAMILIES, MONOMIAL, Hit
-from nssr.explore.exact import Stage
 from nssr.explore.families import fill
 from nssr.explore.front import Front
 from nssr.explore.learned import calls
@@ -22,6 +23,7 @@ from nssr.explore.refining import fitted, shortened
 from nssr.explore.regression import Scorer, Target, most_promising, weighted
 from nssr.explore.rows import Rows
 from nssr.explore.sparse import supports
+from nssr.explore.stages import Counters, Kind, Stage
 from nssr.explore.tree import Tree
 from nssr.explore.writing import named, tidied
 
@@ -31,11 +33,17 @@ _PARAMETRIC = 70_000
 _TARGETS = ("identity", "inverse", "square", "root", "log", "exp", "asin", "acos", "atan", "tan")
 _PEELED = ("identity", "inverse", "square", "root", "log")
 _AFTER: tuple[tuple[str, ...], ...] = ((), ("minus one",), ("plus one",), ("log",), ("inverse", "plus one", "log"), ("square",))
+_SLACK = 100.0  # bits by which a column may promise less than the best formula has, and still be written out
+_SUMS = 24
+_SHUFFLES = 24
+_FLOOR_ROWS = 60  # with fewer some column of thousands fits any errors
+_FLOOR_R2 = 0.5  # errors as large as the target may be a law that nothing has been found of
+_LEAST_NODE_BITS = 3.0  # of an operation and a column on average
 _BLOCK = 48  # targets at once: the matrices of scores stay in cache-sized memory
 
 
 class NoisySearch:
-    """``stages(level)`` yields work; what it finds goes to the front by itself."""
+    """``stages(level)`` yields the work of one round: fits for the front, and refinements of the front itself."""
 
     def __init__(self, problem: Problem, front: Front, memory: int, tick: Callable[[], None]) -> None:
         self.tick = tick
@@ -49,8 +57,11 @@ class NoisySearch:
         self.basis = {AFFINE: one, MONOMIAL: logs, EXPONENTIAL: logs}
         self.writer = Writer(self.rows, self.weights)
         self.capacities = [min(c, max(500, memory // (8 * len(few) * 12))) for c in CAPACITIES]
-        self.counters: Counter[str] = Counter()
+        self.counters = Counters()
         self.refined: set[Tree] = set()
+        self.most_bits = self.most_nodes = math.inf
+        self.at_floor = False
+        self.asked: Scorer | None = None  # the columns that the errors of the best formula are asked about
         called = calls(problem.learned, self.X.shape[1])
         self.learned = list(zip(called, self.rows.values(called), strict=True))
         start, moved = Chain(self.y), Chain(self.y + nudge(self.y))
@@ -59,26 +70,29 @@ class NoisySearch:
 
     def stages(self, level: int) -> Iterator[Stage]:
         operations = self.problem.operations
-        bank = Bank(self.X, self.problem.seed, self.capacities[level], tick=self.tick)
+        bank = Bank.of(self.problem, self.X, self.capacities[level], self.tick)
         families = fill(bank, operations, self.capacities[level], self.learned)
         ids = families["all"]
         scorers = self.scorers(bank, ids)
         both = self.both
-        yield "regressions", lambda: self.regress(bank, scorers, both, np.zeros(len(both)), FAMILIES)
-        yield "refining", self.refine
+        fit, refining = partial(Stage, kind=Kind.FIT), Stage("refining", Kind.ALONE, self.refine)
+        yield fit("regressions", work=partial(self.regress, bank, scorers, both, np.zeros(len(both)), FAMILIES))
+        yield refining
         if level == 0:
-            yield "sums", lambda: self.sums(bank, families)
+            yield fit("sums", work=partial(self.sums, bank, families))
             for family in (AFFINE, MONOMIAL):
-                yield f"two terms, {family}", lambda f=family: self.two_terms(bank, scorers, families["simple"][:300], f)  # type: ignore[misc]
-            yield "refining", self.refine
+                yield fit(f"two terms, {family}", work=partial(self.two_terms, bank, scorers, families["simple"][:300], family))
+            yield fit("sums over sums", work=partial(self.sums, bank, families, True))
+            yield refining
             return
+        self.asked = scorers[AFFINE]
         # What follows asks for each of many targets: of the cheap part of the bank.
         few = ids[: len(ids) // 3]
         scorers = self.scorers(bank, few)
         others = families["simple"][: 300 * level]
         for family in (AFFINE, MONOMIAL):
-            yield f"two terms, {family}", lambda f=family: self.two_terms(bank, scorers, others, f)  # type: ignore[misc]
-        yield "refining", self.refine
+            yield fit(f"two terms, {family}", work=partial(self.two_terms, bank, scorers, others, family))
+        yield refining
         peels = families["simple"][: 150 * 2**level]
         for after in _AFTER:
             if not possible(after, operations):
@@ -90,21 +104,18 @@ class NoisySearch:
                     asked = (AFFINE, MONOMIAL) if after else (MONOMIAL,)
                 chosen = [b for b in both if not b[0].steps or b[0].steps[-1][0] in _PEELED[: 1 + 2 * level]]
                 for pair in chosen:
-                    yield (
-                        f"peeled {op} {' '.join(after)}",
-                        lambda op=op, after=after, pair=pair, asked=asked: self.peeled(  # type: ignore[misc]
-                            bank, scorers, pair, op, peels, after, asked
-                        ),
-                    )
-            yield "refining", self.refine
+                    work = partial(self.peeled, bank, scorers, pair, op, peels, after, asked)
+                    yield fit(f"peeled {op} {' '.join(after)}", work=work)
+            yield refining
 
     def parametric_stages(self) -> Iterator[Stage]:
-        yield "parametric", self.parametric
-        yield "refining", self.refine
+        yield Stage("parametric", Kind.ALONE, self.parametric)
+        yield Stage("refining", Kind.ALONE, self.refine)
 
     def parametric(self) -> list[Tree]:
         """Functions with a constant inside, in a bank of their own."""
-        bank = Bank(self.X, self.problem.seed, _PARAMETRIC + 8_000, self.tick)
+        # The constants inside may carry units, so no argument is impossible.
+        bank = Bank.of(replace(self.problem, dimensions=None), self.X, _PARAMETRIC + 8_000, self.tick)
         own = fill(bank, self.problem.operations, 8_000)
         arguments = np.concatenate([own["monomials"], own["sums"][:100], own["turned"][:60]])
         arguments = arguments[np.argsort(bank.cost[arguments], kind="stable")]
@@ -125,7 +136,7 @@ class NoisySearch:
             scorer = scorers[family]
             with np.errstate(all="ignore"):
                 errors = scorer.errors(targets, self.basis[family])
-            self.counters["regressions"] += errors.size
+            self.counters.add("regressions", errors.size)
             least = errors.min(axis=1)
             for column in np.argsort(least, kind="stable")[:6000].tolist():
                 key = (place[int(scorer.ids[column])], family)
@@ -180,21 +191,31 @@ class NoisySearch:
             for at in range(0, len(targets), _BLOCK):
                 self.tick()
                 block: list[Target] = targets[at : at + _BLOCK]
-                scorer = scorers[family]
+                scorer = self.small(bank, scorers[family], min(costs[at : at + _BLOCK]))
+                if not len(scorer):
+                    continue
                 with np.errstate(all="ignore"):
                     errors = scorer.errors(block, self.basis[family])
-                self.counters["regressions"] += errors.size
+                self.counters.add("regressions", errors.size)
                 cost = bank.cost[scorer.ids].astype(float)
+                each = 1 if extra.any() else 20
                 best = most_promising(
-                    errors, cost, np.array(costs[at : at + _BLOCK]), len(self.y), floor, count, 1 if extra.any() else 20
+                    errors, cost, np.array(costs[at : at + _BLOCK]), len(self.y), floor, count, each, self.most_bits
                 )
                 for place in best.tolist():
                     column, k = divmod(place, len(block))
                     hits.append(Hit(block[k].chain, family, (bank.tree(scorer.ids[column]),)))
                 if family != EXPONENTIAL:
                     hits += [Hit(t.chain, family, ()) for t in block if not extra.any()]
-        self.front.admit(self.written(hits))
-        return []
+        return self.written(hits)
+
+    def small(self, bank: Bank, scorer: Scorer, extra: float) -> Scorer:
+        """Those columns that with ``extra`` nodes stay below the bound; ids are in order of cost."""
+        if self.most_nodes == math.inf:
+            return scorer
+        n = int(np.searchsorted(bank.cost[scorer.ids], self.most_nodes - extra, side="right"))
+        self.counters.add("beyond the bound", len(scorer) - n)
+        return scorer.first(n)
 
     def peeled(
         self,
@@ -207,6 +228,11 @@ class NoisySearch:
         asked: Sequence[str],
     ) -> list[Tree]:
         both = []
+        small = peels[bank.cost[peels] <= self.most_nodes - 3 - len(after)]
+        self.counters.add("beyond the bound", (len(peels) - len(small)) * len(scorers[AFFINE]))
+        if not len(small):
+            return []
+        peels = small
         for v in peels:
             values, tree = bank.values[v], bank.tree(v)
             combined = [chain.combined(op, values, tree) for chain in pair]
@@ -215,15 +241,18 @@ class NoisySearch:
             both.append((combined[0], combined[1]))
         return self.regress(bank, scorers, both, bank.cost[peels].astype(float) + len(after), asked, 30)
 
-    def sums(self, bank: Bank, families: dict[str, npt.NDArray[np.int64]]) -> list[Tree]:
-        """y, y v and y / v as sums of a few simple columns, for single inputs and their products v."""
+    def sums(self, bank: Bank, families: dict[str, npt.NDArray[np.int64]], divided: bool = False) -> list[Tree]:
+        """y, y v and y / v as sums of a few simple columns, for single inputs and their products v.
+
+        ``divided``: y v for sums v of two inputs instead.
+        """
         columns = np.concatenate([families["monomials"][:250], families["small"], families["functions"][:100]])
         columns = np.unique(columns)
         columns = columns[np.argsort(bank.cost[columns], kind="stable")]
         dictionary = np.concatenate([bank.values[columns], np.ones((1, len(self.y)))])
-        chains = [self.both[0]]
-        for v in families["monomials"][:16]:
-            for op in ("t*v", "t/v"):
+        chains = [self.both[0]] if not divided else []
+        for v in families["sums"][:_SUMS] if divided else families["monomials"][:16]:
+            for op in ("t*v",) if divided else ("t*v", "t/v"):
                 chains.append(tuple(c.combined(op, bank.values[v], bank.tree(v)) for c in self.both[0]))  # type: ignore[arg-type]
         hits = []
         for chain, moved in chains:
@@ -235,8 +264,7 @@ class NoisySearch:
                 terms = tuple(bank.tree(columns[k]) for k in chosen if k < len(columns))
                 if terms:
                     hits.append(Hit(chain, AFFINE, terms))
-        self.front.admit(self.written(hits))
-        return []
+        return self.written(hits)
 
     def two_terms(self, bank: Bank, scorers: dict[str, Scorer], others: npt.NDArray[np.int64], family: str) -> list[Tree]:
         """y = a v + b w + c, or y = c v^p w^q times a monomial, for every v of ``others`` and every w of the bank."""
@@ -244,7 +272,6 @@ class NoisySearch:
         target = weighted(chain, self.y, self.weights, moved.values, family != AFFINE)
         if target is None:
             return []
-        scorer = scorers[family]
         floor = self.front.floor * len(self.y)
         hits = []
         for at in range(0, len(others), _BLOCK):
@@ -253,22 +280,54 @@ class NoisySearch:
             with np.errstate(all="ignore"):
                 v = bank.values[part] if family == AFFINE else np.log(np.abs(bank.values[part]))
             part, v = part[np.isfinite(v).all(axis=1)], v[np.isfinite(v).all(axis=1)]
-            if not len(part):
+            scorer = self.small(bank, scorers[family], 2 + int(bank.cost[part].min()) if len(part) else 0)
+            if not len(part) or not len(scorer):
                 continue
             errors = scorer.pair_errors(target, v, self.basis[family])
-            self.counters["regressions"] += errors.size
+            self.counters.add("regressions", errors.size)
             cost = bank.cost[scorer.ids].astype(float)
-            best = most_promising(errors, cost, bank.cost[part].astype(float) + 2, len(self.y), floor, 25, 1)
+            best = most_promising(errors, cost, bank.cost[part].astype(float) + 2, len(self.y), floor, 25, 1, self.most_bits)
             for place in best.tolist():
                 column, k = divmod(place, len(part))
                 hits.append(Hit(chain, family, (bank.tree(scorer.ids[column]), bank.tree(part[k]))))
-        self.front.admit(self.written(hits))
-        return []
+        return self.written(hits)
 
     def refine(self) -> list[Tree]:
         """Constants of the best formulas fitted, then shortened. Returns those that hold exactly."""
+        exact = self._refine()
+        best = self.front.shortest(1)
+        if best and not exact:
+            self.bound(best[0])
+        return exact
+
+    def bound(self, best: Tree) -> None:
+        """What a formula must promise to be of interest, until the next refinement; whether ``best`` is at the noise floor.
+
+        The stages between two refinements see one bound, so that none depends on what was done beside it. The noise floor:
+        no column of the bank explains what ``best`` leaves better than it explains the same errors in another order. No formula
+        of as many bits as ``best`` can be shorter then, so larger columns are not asked any more.
+        """
+        front, n = self.front, len(self.y)
+        units = 0.5 * n * math.log2(max(front.variance, 1e-300) * n)
+        self.most_bits = front.bits(best) + units + _SLACK
+        r2 = 1.0 - front.losses[best] / max(front.variance, 1e-300)
+        self.at_floor = False
+        if self.asked is not None and "noise floor" not in self.problem.without and n >= _FLOOR_ROWS and r2 >= _FLOOR_R2:
+            errors = self.y - self.rows.values([best])[0]
+            rng = np.random.default_rng(self.problem.seed)
+            shuffled = [errors, *(rng.permutation(errors) for _ in range(_SHUFFLES))]
+            left = self.asked.errors([Target(Chain(e), e, self.weights) for e in shuffled], self.basis[AFFINE]).min(axis=0)
+            self.at_floor = bool(left[0] >= np.quantile(left[1:], 0.05))
+        self.most_nodes = front.formula_bits(best) / _LEAST_NODE_BITS if self.at_floor else math.inf
+        if self.at_floor:
+            self.counters.add("noise floor", 1)
+
+    def _refine(self) -> list[Tree]:
         front = self.front
-        candidates = [t for t in [*front.shortest(150), *front.pareto()] if t not in self.refined]
+        best = front.shortest(150)
+        if self.at_floor:  # what is far from the best there is would only follow the noise
+            best = [t for t in best if front.bits(t) <= front.bits(best[0]) + _SLACK]
+        candidates = [t for t in [*best, *front.pareto()] if t not in self.refined]
         self.refined.update(candidates)
         again = []
         for at in range(0, len(candidates), 50):

@@ -16,6 +16,10 @@ FUNCTIONS = ("NEG", "SQUARE", "CUBE", "INV", "SQRT", "POW", "EXP", "LOG", "SIN",
 DEFAULT_OPERATIONS = frozenset((*ARITHMETIC, *FUNCTIONS))
 """What a formula may hold unless the user says otherwise. ABS, SINH, COSH, MIN, MAX can be asked for too."""
 
+RULES = frozenset(("constant", "one huge row", "duplicate", "dimensions", "noise floor"))
+"""What prunes: columns that say nothing, that say something about one row, that equal another, that have no dimension; and all
+that is larger than a formula which leaves nothing but noise. Each has a counter in the result, and a switch."""
+
 Dimension = tuple[Fraction, ...]
 """Exponents of the base units; all zero is dimensionless."""
 
@@ -37,7 +41,8 @@ class Problem:
     columns that the formula must hold. ``nesting``: ``{"SIN": {"SIN": 0}}`` says how often the inner operation may occur
     anywhere below the outer one. ``loss``: "squared", or "huber" or "cauchy" where rows may be outliers. ``dimensions``: of
     every column, and of the target, where units are known. ``costs``: of operations where a guide has an opinion, -log2 of
-    their probability, in place of `front.OPERATION_BITS`.
+    their probability, in place of `front.OPERATION_BITS`. ``without``: rules of `RULES` that prune nothing, to see what they
+    are worth.
     """
 
     X: npt.NDArray[np.float64]
@@ -51,7 +56,13 @@ class Problem:
     dimensions: tuple[tuple[Dimension, ...], Dimension] | None = None
     learned: tuple[Learned, ...] = ()
     costs: Mapping[str, float] = field(default_factory=dict)
+    without: frozenset[str] = frozenset()
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        unknown = sorted(self.without - RULES)
+        if unknown:
+            raise ValueError(f"There is no rule {unknown[0]!r}; rules are {', '.join(sorted(RULES))}.")
 
 
 @dataclass(frozen=True)
@@ -70,7 +81,7 @@ class Found:
 @dataclass(frozen=True)
 class Result:
     """``front``: least loss per complexity, simplest first, never empty. ``chosen``: index of the one to return. ``exact``: it
-    holds on every row to rounding. ``stopped``: "exact", "exhausted", "time", "cancelled". ``seconds``.
+    holds on every row to rounding. ``stopped``: "exact", "noise floor", "exhausted", "time", "cancelled". ``seconds``.
     ``counters``: what was generated, kept, pruned by which rule, tried by which closure."""
 
     front: tuple[Found, ...]

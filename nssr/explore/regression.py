@@ -10,6 +10,7 @@ A two-term sum a v + b w + c for all pairs comes from one Gram matrix in the sam
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,6 +61,12 @@ class Scorer:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def first(self, n: int) -> Scorer:
+        """The first ``n`` columns; nothing is copied."""
+        part = copy(self)
+        part.columns, part.ids, part.size, part.squares = self.columns[:n], self.ids[:n], self.size[:n], self.squares[:n]
+        return part
 
     def errors(self, targets: Sequence[Target], basis: Floats) -> Floats:
         """(columns, targets): the weighted squared error, in units of y squared, of the best a w + S b."""
@@ -115,11 +122,14 @@ class Scorer:
         return np.maximum(t @ t - gain, 0.0)
 
 
-def most_promising(errors: Floats, costs: Floats, extra: Floats, n_rows: int, floor: float, count: int, each: int) -> Indices:
+def most_promising(
+    errors: Floats, costs: Floats, extra: Floats, n_rows: int, floor: float, count: int, each: int, most: float = np.inf
+) -> Indices:
     """Flat places of entries of least description length: the ``count`` best of all, and the ``each`` best of every target.
 
     ``errors`` (columns, targets); ``costs`` (columns,) and ``extra`` (targets,) in nodes. The weights of a target may rest on
-    a few rows and its errors then promise too much, so no target may take all places.
+    a few rows and its errors then promise too much, so no target may take all places. ``most``: no entry has more
+    bits, n/2 log2 of its squared error among them.
     """
     with np.errstate(all="ignore"):
         bits = 0.5 * n_rows * np.log2(np.maximum(errors, floor)) + BITS_PER_NODE * (costs[:, None] + extra)
@@ -130,5 +140,6 @@ def most_promising(errors: Floats, costs: Floats, extra: Floats, n_rows: int, fl
     best = np.argpartition(flat, count - 1)[:count]
     own = np.argpartition(bits, each - 1, axis=0)[:each]
     best = np.union1d(best, (own * n + np.arange(n)).ravel())
+    best = best[flat[best] <= most]
     chosen: Indices = best[np.argsort(flat[best], kind="stable")]
     return chosen

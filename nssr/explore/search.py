@@ -6,18 +6,21 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator
+from enum import Enum
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 from nssr.explore.budget import Budget, Stopped
-from nssr.explore.exact import BANK_ROWS, ExactSearch, Stage
+from nssr.explore.exact import BANK_ROWS, ExactSearch
 from nssr.explore.front import Front
 from nssr.explore.noisy import NoisySearch
 from nssr.explore.problem import Found, Problem, Progress, Result
 from nssr.explore.refining import fitted, shortened
 from nssr.explore.rows import Rows
+from nssr.explore.stages import Kind, Stage, Stages
 from nssr.explore.tree import Tree, number, reference_values, size
 from nssr.explore.writing import named, respelled, tidied
 
@@ -45,19 +48,34 @@ def explore(
 ) -> Result:
     """Searches for at most ``max_time`` seconds, in ``memory`` bytes; ends at once with a formula that holds on every row.
 
-    Deterministic for a seed, but for the stage at which time runs out. ``cancelled`` is asked between units of work. One thread
-    does the work so far, whatever ``n_threads`` is.
+    Deterministic for a seed and any number of threads, but for the stage at which time runs out. ``cancelled`` is asked between
+    units of work.
     """
-    return _Exploration(problem, max_time, memory, cancelled, on_progress).run()
+    # The threads are ours: those of a matrix product would come on top, and its sums would depend on their number.
+    with threadpool_limits(1):
+        return _Exploration(problem, max_time, n_threads, memory, cancelled, on_progress).run()
+
+
+class _When(Enum):
+    ALWAYS = "whatever is known"
+    ABOVE_FLOOR = "while the best formula leaves more than noise"
+    EXACT = "the same, where rows are left over that prove an exact formula"
 
 
 class _Exploration:
     def __init__(
-        self, problem: Problem, max_time: float, memory: int, cancelled: Callable[[], bool], on_progress: Progress | None
+        self,
+        problem: Problem,
+        max_time: float,
+        n_threads: int,
+        memory: int,
+        cancelled: Callable[[], bool],
+        on_progress: Progress | None,
     ) -> None:
         self.problem, self.memory = problem, memory
         self.on_progress = on_progress
         self.budget = Budget(max_time, cancelled)
+        self.stages = Stages(self.budget, n_threads)
         n = len(problem.y)
         order = np.random.default_rng(problem.seed).permutation(n)
         self.work = np.sort(order[:WORK_ROWS])
@@ -92,42 +110,46 @@ class _Exploration:
     def _search(self) -> str:
         problem = self.problem
         rows = Rows(problem.X[self.work], problem.y[self.work], min(BANK_ROWS, max(3, len(self.work) * 3 // 4)), problem.seed)
-        exact = ExactSearch(problem, rows, self.memory, self.budget.tick)
-        noisy = NoisySearch(problem, self.front, self.memory, self.budget.tick)
+        exact = ExactSearch(problem, rows, self.memory, self.stages.tick)
+        noisy = NoisySearch(problem, self.front, self.memory, self.stages.tick)
         provable = len(rows.rest) >= 3 and len(rows.few) >= problem.X.shape[1] + 6
         # Laws without noise are mostly found in the first two rounds; with noise in the regressions. Cheap rounds of both first.
         first, second, third = range(3)
         opening = exact.stages(first)
-        plan: list[tuple[bool, Callable[[], Iterator[Stage]]]] = [
-            (True, lambda: itertools.islice(opening, _QUICK)),
-            (False, lambda: noisy.stages(first)),
-            (True, lambda: opening),
-            (True, lambda: exact.stages(second)),
-            (False, noisy.parametric_stages),
-            (True, lambda: exact.stages(third)),
-            (False, lambda: noisy.stages(second)),
-            (True, lambda: exact.meetings(second)),
-            (False, lambda: noisy.stages(third)),
-            (True, lambda: exact.meetings(third)),
+        plan: list[tuple[_When, Callable[[], Iterator[Stage]]]] = [
+            (_When.EXACT, lambda: itertools.islice(opening, _QUICK)),
+            (_When.ALWAYS, lambda: noisy.stages(first)),
+            (_When.EXACT, lambda: opening),
+            (_When.EXACT, lambda: exact.stages(second)),
+            (_When.ALWAYS, noisy.parametric_stages),
+            (_When.EXACT, lambda: exact.stages(third)),
+            (_When.ALWAYS, lambda: noisy.stages(second)),
+            (_When.EXACT, lambda: exact.meetings(second)),
+            (_When.ABOVE_FLOOR, lambda: noisy.stages(third)),
+            (_When.EXACT, lambda: exact.meetings(third)),
         ]
+
+        def wanted(when: _When) -> bool:
+            return when is _When.ALWAYS or (not noisy.at_floor and (provable or when is _When.ABOVE_FLOOR))
+
+        done = self.stages.done(stage for when, stages in plan if wanted(when) for stage in stages())
         try:
-            for proves, stages in plan:
-                if proves and not provable:
-                    continue
-                for name, stage in stages():
-                    self.budget.tick()
-                    found = stage()
-                    self.counters[f"stage: {name}"] += 1
-                    if found:
-                        self._admit_exact(found)
-                    if self.exact:
-                        self._sketch(noisy)
-                        return "exact"
-                    self._report()
-            return "exhausted"
+            for stage, found in done:
+                self.counters[f"stage: {stage.name}"] += 1
+                if stage.kind is Kind.FIT:
+                    self.front.admit(found)
+                elif found:
+                    self._admit_exact(found)
+                if self.exact:
+                    done.close()  # what was begun early ends, so that no thread works on
+                    self._sketch(noisy)
+                    return "exact"
+                self._report()
+            return "noise floor" if noisy.at_floor else "exhausted"
         except Stopped:
             return self.budget.reason() or "time"
         finally:
+            done.close()
             self.counters.update(exact.counters)
             self.counters.update(noisy.counters)
 
@@ -148,9 +170,9 @@ class _Exploration:
         allowed = min(1.0, 0.1 * self.budget.max_time)
         start = self.budget.seconds()
         try:
-            for _, stage in noisy.stages(0):
-                self.budget.tick()
-                stage()
+            for stage, found in self.stages.done(noisy.stages(0)):
+                if stage.kind is Kind.FIT:
+                    self.front.admit(found)
                 if self.budget.seconds() - start > allowed:
                     return
         except Stopped:
