@@ -91,7 +91,7 @@ Exponents = npt.NDArray[np.float64]
 def combined(op: str, a: Exponents, b: Exponents | None) -> tuple[Exponents, npt.NDArray[np.bool_]]:
     """The exponents (n, bases) of ``op`` over columns of those exponents, and which of the n are possible; as `dimension`."""
     everything = np.ones(len(a), dtype=np.bool_)
-    plain: npt.NDArray[np.bool_] = ~a.any(axis=1)
+    plain = np.logical_not(a.any(axis=1))
     if b is not None:
         if op in ("MUL", "DIV"):
             return (a + b if op == "MUL" else a - b), everything
