@@ -146,6 +146,19 @@ def pretrain(
     return losses
 
 
+def _sleep(
+    state: dict[str, Any], model: TRM, optimizer: torch.optim.Optimizer, epochs: int, progress: Progress | None
+) -> None:
+    from nssr.sleeping import sleep
+
+    _init_replay_buffer(state)
+    doing = "training on all that is known"
+    sleep(
+        state, model, optimizer, epochs=epochs, ema=state.get("ema"), seed=registry.vocab_size(state),
+        progress=None if progress is None else (lambda step, total, loss: progress(doing, step, total, f"loss {loss:.2f}")),
+    )  # fmt: skip
+
+
 def learn(
     conn: sqlite3.Connection,
     state: dict[str, Any],
@@ -253,7 +266,7 @@ def learn_task(
             optimizer = grow(model, optimizer, registry.vocab_size(state), ema=state.get("ema"))
             if keep is not None:
                 keep(optimizer)
-            pretrain(state, model, optimizer, epochs=num_epochs, progress=progress, doing="training on all that is known")
+            _sleep(state, model, optimizer, num_epochs, progress)
             if keep is not None:
                 keep(optimizer)
     else:

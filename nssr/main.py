@@ -97,8 +97,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--db", metavar="FILE", help="the library (default: symbolic.db in the checkpoint directory)")
     p.add_argument("--checkpoint-dir", metavar="DIR", default="checkpoints", help="where library and model are kept")
     p.add_argument(
-        "--guide", default="on", choices=("on", "off"),
-        help="off: search without the model, in the library's own order, and train nothing (default: on)",
+        "--guide", default="on", choices=("on", "fresh", "off"),
+        help="on: the guide that comes with NSSR; fresh: a model that knows nothing yet; off: search in the library's own order "
+        "and train nothing (default: on)",
     )  # fmt: skip
     p.add_argument(
         "--train-epochs", metavar="N", type=count,

@@ -21,6 +21,7 @@ import numpy.typing as npt
 from nssr import engine, executor, search_space
 from nssr.engine.candidates import COMP_CODES
 from nssr.guide import Guide, SlotScores, UnigramGuide, mixed
+from nssr.ordering import Lanes
 from nssr.screening import R2_NEAR, Counters, Examples, Found, Screen, complexity_score
 
 if TYPE_CHECKING:
@@ -134,6 +135,7 @@ def find(
     max_depth: int = 3,
     temperature_boost: float = 0.0,
     n_threads: int = 1,
+    order: Sequence[str] = ("guided", "size"),
     choose: Callable[[list[Found]], Found] | None = None,
     progress: Callable[[int, int, Counters], None] | None = None,
 ) -> Outcome:
@@ -141,7 +143,8 @@ def find(
 
     The simplest exact candidate of the first step that has one is returned (exact with fitted constants counts); else,
     when the steps are over, a near miss with R2 above 0.999 on the rows kept back, chosen by ``choose`` (default: the
-    simplest, then the best). ``progress`` is called with step, steps and counters.
+    simplest, then the best). ``progress`` is called with step, steps and counters. ``order``: the lanes of `Lanes` that take
+    turns; without a model the library's own statistics guide.
     """
     screen = Screen(state, examples, n_threads=n_threads)
     table = screen.table
@@ -156,6 +159,7 @@ def find(
     pending = pending[~mirrored]
     width = search_space.widths(pending, table.arity, len(relevance), MAX_CANDIDATES, LEAST_COLUMNS)
     narrowest = int(width.min(initial=len(relevance)))
+    lanes = Lanes(pending, width, table)
     budget = float(MAX_CANDIDATES)
     guide: Guide | None = ModelGuide(model, x_input) if model is not None and x_input is not None else None
     prior = UnigramGuide(state["metadata"])
@@ -174,28 +178,28 @@ def find(
                 n = search_space.widths(part, table.arity, len(relevance), SIMPLE_SHARE * MAX_CANDIDATES, LEAST_COLUMNS)
                 narrowest = int(n.min(initial=narrowest))
                 found += _run(screen, part, relevance, n)
-        if not found and len(pending) and budget > 0:
-            log_p = search_space.log_scores(pending, scores, table.arity, width, table.commutative)
-            order = np.argsort(-log_p, kind="stable")
-            pending, width = pending[order], width[order]
-            sizes = np.cumsum(search_space.route_counts(pending, table.arity, width))
+        if not found and lanes and budget > 0:
             quota = FIRST_STEP_CANDIDATES * 2.0**step
             if step == max(max_steps, 1) - 1 and max_steps >= 10:
                 quota = budget  # a full-length search leaves nothing untried that its budget allows
-            now = max(int(np.searchsorted(sizes, min(quota, budget), side="right")), 1)
-            budget -= float(sizes[now - 1])
-            found += _run(screen, pending[:now], relevance, width[:now])
-            pending, width = pending[now:], width[now:]
+            quota = min(quota, budget)
+            for lane in order:
+                if found:
+                    break
+                share = quota / len(order)
+                chosen, width = lanes.guided(scores, share) if lane == "guided" else lanes.by_size(share)
+                budget -= float(search_space.route_counts(chosen, table.arity, width).sum())
+                found += _run(screen, chosen, relevance, width)
         if progress is not None:
             progress(step + 1, max_steps, screen.counters)
         if found:
             best = _tidy(table, min(found, key=lambda f: preference(state, f)))
-            return Outcome(best, best.r2, not len(pending), screen.counters, len(relevance) - narrowest)
-        if not len(pending) or budget <= 0:
+            return Outcome(best, best.r2, not lanes, screen.counters, len(relevance) - narrowest)
+        if not lanes or budget <= 0:
             break
     near = screen.near_misses()
     _log_near_misses(state, [f.candidate for f in near], examples)
-    outcome = Outcome(None, screen.best_r2, not len(pending), screen.counters, len(relevance) - narrowest)
+    outcome = Outcome(None, screen.best_r2, not lanes, screen.counters, len(relevance) - narrowest)
     if near:
         outcome.found = _tidy(table, choose(near) if choose else min(near, key=lambda f: (preference(state, f), -f.r2)))
         outcome.r2 = outcome.found.r2

@@ -60,7 +60,7 @@ class Session:
         self.options, self.console = options, console
         self.folder = Path(options.checkpoint_dir)
         self.path = library_path(options)
-        self.guided = options.guide == "on"
+        self.guided = options.guide != "off"
         self.model: Any = None
         self.optimizer: Any = None
         packs, without = words(options.packs), words(options.without)
@@ -132,16 +132,16 @@ class Session:
         path = self.folder / "model.pt"
         if path.exists():
             vocab = checkpoint.read(path)["vocab"]
-            config = self._config(where)
+            config = self._config()
             model = create_model(n_functions=len(vocab), **{k: config[k] for k in _SIZES})
             checkpoint.load(path, model, None, None, vocab)
         return where
 
-    def _config(self, where: torch.device) -> dict[str, Any]:
+    def _config(self) -> dict[str, Any]:
         from nssr import learning
 
-        base = learning.CONFIG if where.type == "cuda" else learning.SMALL_CONFIG
-        return dict(base, checkpoint_dir=str(self.folder))
+        # The guide that comes with NSSR was trained with this little recursion, so it is used with it on any device.
+        return dict(learning.SMALL_CONFIG, checkpoint_dir=str(self.folder))
 
     def _make_model(self, where: Any) -> None:
         import torch
@@ -154,7 +154,7 @@ class Session:
         # One thread trains this small a model as fast as two, and does not fall behind when the machine has other work: 12 s
         # for a whole run either way, but 7 against 20 s for the training alone beside two busy processes.
         torch.set_num_threads(1)
-        config = self._config(where)
+        config = self._config()
         n = registry.vocab_size(self.state)
         self.model = create_model(n_functions=n, **{k: config[k] for k in _SIZES}).to(where)
         self.optimizer = make_optimizer(self.model, lr=config["lr"])
@@ -164,8 +164,26 @@ class Session:
         path = learning.checkpoint_path(self.state)
         if not loaded and path.exists():
             self.console.note(f"the model in {path} belongs to another library; this one starts anew")
+        if not loaded and self.options.guide == "on":
+            self._take_shipped()
         if self.options.compile != "off":
             device.enable_compile(self.model, self.options.compile)
+
+    def _take_shipped(self) -> None:
+        """Weights of the guide that comes with NSSR; where it cannot be used one line says why, and training starts anew."""
+        from nssr import pretrained
+        from nssr.optimizer import EMA
+
+        try:
+            shipped = pretrained.fitted_to(pretrained.load(), registry.plain_names(self.state))
+            if shipped.architecture != self.model.architecture:
+                raise UserError(f"{pretrained.SHIPPED} has another architecture than this NSSR")
+        except UserError as error:
+            self.console.note(f"{error}; the model starts untrained")
+            return
+        self.model.load_state_dict(shipped.state_dict())
+        self.state["ema"] = EMA(self.model)
+        self.state["trained"] = True
 
     def save(self) -> None:
         """Write the model, if it has been trained and fits the library (it may not, in the middle of an interrupt)."""

@@ -16,17 +16,17 @@ PACKAGE = ROOT / "nssr"
 # Floor by floor, lowest first. A room may import rooms of lower floors, and nothing else of this package.
 FLOORS = [
     {"errors", "interrupt"},
-    {"primitives", "schema", "guide", "encoding", "csvfile", "device", "cleaning"},
+    {"primitives", "schema", "guide", "encoding", "csvfile", "device", "cleaning", "dream_tables"},
     {"table", "model", "notation"},
     {"db", "engine", "optimizer", "algebra"},
     {"registry", "checkpoint", "symbolic"},
-    {"formula", "executor", "search_space", "explore"},
-    {"screening", "curriculum", "found_formula", "operation_names"},
+    {"formula", "executor", "search_space", "explore", "pretrained"},
+    {"screening", "curriculum", "found_formula", "operation_names", "ordering", "dreams"},
     {"simplify", "search", "train", "units", "library"},
-    {"composing", "regressor"},
+    {"composing", "regressor", "dream_training", "sleeping"},
     {"judging"},
     {"learning", "console"},
-    {"session"},
+    {"session", "train_command"},
     {"main"},
 ]
 FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}

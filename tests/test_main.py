@@ -55,7 +55,8 @@ def test_the_main_job_and_the_same_again(capsys, place):
     assert (status, err) == (0, "")
     assert "NAND: found and registered (layer 1" in out
     assert re.search(r"^XOR: found and registered \(layer [12]", out, re.M)
-    assert "training on the curriculum: 1 of" in out
+    assert "training on the curriculum" not in out  # the guide that comes with NSSR knows that already
+    assert "training on all that is known: 1 of" in out
     assert "Layer 1" in out  # the summary of the library
     assert "\x1b" not in out
     assert set(learned(Path("checkpoints/symbolic.db"))) == {"NAND", "XOR"}
@@ -78,7 +79,7 @@ def test_the_guide_grows_with_the_library(capsys, place):
     write_csv(place / "u.csv", "a,b,y", [(i, i * i % 7, i + i * i % 7 + 1) for i in range(9)])
     status, out, _ = run(capsys, *TRAINED, "--data", "u.csv", "--name", "NEXT")
     assert status == 0
-    assert "training on the curriculum" not in out  # that was done
+    assert "training on the curriculum" not in out
     assert "training on all that is known" in out
     import torch
 
@@ -454,3 +455,21 @@ def test_the_library_is_closed_afterwards(capsys, place):
     conn = sqlite3.connect("checkpoints/symbolic.db")
     conn.execute("BEGIN EXCLUSIVE")
     conn.close()
+
+
+def test_a_fresh_model_learns_the_curriculum_first(capsys, place):
+    status, out, err = run(capsys, *TRAINED, "--guide", "fresh")
+    assert (status, err) == (0, "")
+    assert "training on the curriculum: 1 of" in out
+
+
+def test_a_shipped_guide_that_cannot_be_used_is_named_and_the_search_goes_on(capsys, place, monkeypatch):
+    from nssr import pretrained
+
+    broken = place / "broken.safetensors"
+    broken.write_bytes(pretrained.SHIPPED.read_bytes()[:1000])
+    broken.with_suffix(".json").write_text(pretrained.card_path(pretrained.SHIPPED).read_text())
+    monkeypatch.setattr(pretrained, "SHIPPED", broken)
+    status, out, _ = run(capsys, *TRAINED)
+    assert status == 0
+    assert "broken.safetensors is damaged or no safetensors file; the model starts untrained" in out

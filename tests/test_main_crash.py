@@ -189,7 +189,7 @@ def test_ctrl_c_in_the_search(capsys, place):
 
 
 def test_ctrl_c_in_the_first_training(place):
-    child = Child(place)
+    child = Child(place, "--guide", "fresh")
     assert child.wait_for(child.said("training on the curriculum"))
     status, took, out = child.interrupt()
     assert status == 130, out

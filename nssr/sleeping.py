@@ -1,0 +1,108 @@
+"""Sleep: what the guide does after a discovery, so that it proposes the new function where it helps.
+
+Wake finds a function, sleep teaches when to use it (DreamCoder, K. Ellis et al., arXiv 2006.08381): half of each batch are dreams
+whose answers hold a learned function, the newest ones most; the rest are dreams of the whole library and what was asked for
+before, so that nothing is forgotten. Bounded in steps, so what is learnt does not depend on the machine's speed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn.utils import clip_grad_norm_
+
+from nssr.dream_training import Batch, DreamStream, dream_loss, schedule, solver_array
+from nssr.dreams import MOST_SOLVERS, Dreamer, Part
+from nssr.encoding import format_tasks
+from nssr.engine import SLOTS
+from nssr.model import TRM, fresh_carry
+from nssr.optimizer import EMA
+from nssr.train import COMP_TYPE_INDEX, MAX_GRAD_NORM
+
+BATCH = 128
+STEPS_PER_EPOCH = 8
+LEARNING_RATE = 1e-3
+WARM_UP = 8
+TABLES = 6  # of each kind of dream at a time: a short sleep cannot wait for a large pool
+
+Progress = Callable[[int, int, float], None]
+
+
+def sleep(
+    state: Mapping[str, Any],
+    model: TRM,
+    optimizer: torch.optim.Optimizer,
+    *,
+    epochs: int,
+    ema: EMA | None = None,
+    progress: Progress | None = None,
+    seed: int = 0,
+) -> list[float]:
+    """``epochs * STEPS_PER_EPOCH`` steps of ``BATCH`` tasks each; the mean loss of each epoch.
+
+    The optimizer's moments are gone on from; its learning rates are as before afterwards. The average forgets the weights before,
+    so that the search hears of the new function at once.
+    """
+    learned = [i for i, entry in sorted(state["metadata"].items()) if entry.get("composition") is not None]
+    shape = {"input_dim": model.input_dim, "seq_len": model.seq_len}
+    everything = DreamStream(Dreamer(state, seed=seed, part=Part.ALL), **shape, seed=seed, tables=TABLES)
+    # The newest function alone, and all of them.
+    needing = [
+        DreamStream(Dreamer(state, seed=seed + 1 + k, part=Part.ALL, needing=ids), **shape, seed=seed, tables=TABLES)
+        for k, ids in enumerate((learned[-1:], learned))
+        if ids
+    ]
+    before = _replay(state, model)
+    rng = np.random.default_rng(seed)
+    steps = epochs * STEPS_PER_EPOCH
+    rates = [group["lr"] for group in optimizer.param_groups]
+    was_training = model.training
+    losses: list[float] = []
+    if ema is not None:
+        ema.step = 0
+    model.train()
+    try:
+        for step in range(steps):
+            parts = [stream.take(BATCH // 4) for stream in needing]
+            if before is not None:
+                rows = torch.from_numpy(rng.integers(0, len(before.x), BATCH // 8))
+                parts.append(Batch(before.x[rows], before.solvers[rows]))
+            parts.append(everything.take(BATCH - sum(len(part.x) for part in parts)))
+            x, solvers = (torch.cat([getattr(p, name) for p in parts]).to(model.device) for name in ("x", "solvers"))
+            for group in optimizer.param_groups:
+                group["lr"] = LEARNING_RATE * schedule(step / steps, step, WARM_UP)
+            _, outputs = model(fresh_carry(len(x), x.shape[1], model.d_model, device=model.device), x)
+            loss = dream_loss(outputs, solvers, all_solvers=True).total
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            if torch.isfinite(clip_grad_norm_(model.parameters(), MAX_GRAD_NORM)):
+                optimizer.step()
+                if ema is not None:
+                    ema.update(model)
+            losses.append(float(loss.detach()))
+            if progress is not None:
+                progress(step + 1, steps, losses[-1])
+    finally:
+        for group, rate in zip(optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate
+        model.train(was_training)
+    return [float(np.mean(losses[at : at + STEPS_PER_EPOCH])) for at in range(0, len(losses), STEPS_PER_EPOCH)]
+
+
+def _replay(state: Mapping[str, Any], model: TRM) -> Batch | None:
+    """The replay buffer as one batch; None if it is empty."""
+    tasks = state.get("replay_buffer", ())
+    if not tasks:
+        return None
+    solvers = np.full((len(tasks), MOST_SOLVERS), -1, dtype=SLOTS)
+    for k, task in enumerate(tasks):
+        target = task["target"]
+        solvers["comp"][k, 0] = COMP_TYPE_INDEX[target.get("comp_type") or "none"]
+        for slot in ("primary", "secondary", "tertiary"):
+            function = target.get(f"{slot}_id")
+            solvers[slot][k, 0] = -1 if function is None else function
+    x = format_tasks([task["examples"] for task in tasks], input_dim=model.input_dim, seq_len=model.seq_len)
+    return Batch(x, torch.from_numpy(solver_array(solvers)))
