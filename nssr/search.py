@@ -34,7 +34,7 @@ log = logging.getLogger("nssr.search")
 COMP_TYPES = ["none", "sequential", "nested", "parallel"]
 
 BATCH = 8192
-FIRST_STEP_CANDIDATES = 200_000
+FIRST_STEP_CANDIDATES = 60_000
 MAX_CANDIDATES = 24_000_000
 """Most candidates of one search; columns beyond what this allows are left out, least relevant first."""
 
@@ -43,9 +43,9 @@ LEAST_COLUMNS = 4
 
 SIMPLE_SHARE = 0.25  # of MAX_CANDIDATES for each simple composition type
 PRIOR_SHARE = 0.15
+"""Share of the prior in every slot, at the temperature at which a search starts; hotter means more of it."""
 CARRIES = 4
 CARRY_NOISE = 0.25  # of the unit-RMS state
-MOST_THINKING = 4  # supervision steps per question
 START_TEMPERATURE = 2.0
 TEMPERATURE_DECAY = 0.05
 
@@ -62,9 +62,10 @@ class Outcome:
 
 
 class ModelGuide:
-    """A trained TRM as a `Guide`: each call thinks one step longer, on several carries of which all but one get noise.
+    """A trained TRM as a `Guide`: each call thinks anew, on several carries of which all but one get noise.
 
-    The executor verifies every guess, so several noisy opinions in one batch are worth more than one long thought.
+    The executor verifies every guess, so several noisy opinions in one batch are worth more than one long thought; and a model
+    that was trained with one supervision step knows less after two.
     """
 
     def __init__(self, model: TRM, x: Tensor, *, seed: int = 0) -> None:
@@ -73,19 +74,14 @@ class ModelGuide:
         self.model = model
         self.x = x
         self.generator = torch.Generator(device="cpu").manual_seed(seed)
-        self.temperature = START_TEMPERATURE
-        self.steps = 0
 
     def slot_scores(self, n_functions: int) -> SlotScores:
         from nssr.model import predict_slots
 
-        self.steps = min(self.steps + 1, MOST_THINKING)
-        opinion = predict_slots(
-            self.model, self.x, n_carries=CARRIES, noise=CARRY_NOISE, generator=self.generator, steps=self.steps
-        )
+        opinion = predict_slots(self.model, self.x, n_carries=CARRIES, noise=CARRY_NOISE, generator=self.generator)
         scores = []
         for i, rows in enumerate((opinion.primary, opinion.secondary, opinion.tertiary, opinion.composition)):
-            row = rows[0].astype(np.float64) / self.temperature
+            row = rows[0].astype(np.float64)
             if i < 3:  # a model of an older vocabulary knows nothing of the newest functions
                 row = np.concatenate([row, np.full(max(n_functions - len(row), 0), row.min())])[:n_functions]
             scores.append(row - np.logaddexp.reduce(row))
@@ -164,12 +160,12 @@ def find(
     guide: Guide | None = ModelGuide(model, x_input) if model is not None and x_input is not None else None
     prior = UnigramGuide(state["metadata"])
     for step in range(max(max_steps, 1)):
-        if isinstance(guide, ModelGuide):
-            guide.temperature = max(START_TEMPERATURE + temperature_boost - TEMPERATURE_DECAY * step, 0.1)
+        # One temperature for all slots would change no order, so it sets how much of the prior is mixed in.
+        temperature = max(START_TEMPERATURE + temperature_boost - TEMPERATURE_DECAY * step, 0.1)
         scores = prior.slot_scores(n_functions)
         if guide is not None:
             opinion = guide.slot_scores(n_functions)
-            scores = mixed(opinion, scores, PRIOR_SHARE)
+            scores = mixed(opinion, scores, min(PRIOR_SHARE * temperature / START_TEMPERATURE, 0.9))
             _log_trm_step(state, step, opinion, opinion.composition, n_functions)
         found: list[Found] = []
         if step == 0:
