@@ -67,7 +67,7 @@ class NSSRRegressor(RegressorMixin, BaseEstimator):
     library : path or None
         A library of functions. Those that are formulas are used in the search; `register` adds to it.
     guide : "auto", None or a `nssr.guide.Guide`
-        A prior over operations. "auto" is the guide that comes with NSSR; this version comes with none, so it is as None.
+        A prior over operations. "auto" takes what measured best, which is none so far: see docs/guide.md.
     nesting : dict or None
         ``{"sin": {"sin": 0}}`` says how often the inner operation may occur anywhere inside the outer one.
     required, excluded : lists of column names or indices, or None

@@ -297,3 +297,12 @@ def test_numbers_that_need_units_have_to_pay() -> None:
     assert fits(wrong, (mass, speed), energy)
     assert front.formula_bits(wrong) == free.formula_bits(wrong) + UNIT_BITS
     assert front.formula_bits(kinetic) == free.formula_bits(kinetic)
+
+
+def test_six_rows_are_no_evidence_for_five_numbers() -> None:
+    a = np.array([0.389, 0.724, 1.0, 1.524, 5.2, 9.51])
+    period = np.array([87.77, 224.70, 365.25, 686.95, 4332.62, 10759.2])
+    found = explore(Problem(a[:, None], period), max_time=8)
+    assert not found.exact
+    assert size(found.best.tree) <= 7
+    assert 0.9999 < found.best.r2 < 1.0

@@ -51,6 +51,8 @@ OPERATION_BITS = {
 }
 """How rare an operation is in laws, -log2 of its share; rarer ones than these cost `RARE_BITS`. A guide knows better."""
 RARE_BITS = 7.0
+_SIMPLE_BITS = 8.0
+"""A number of more bits was fitted; simpler ones are structure."""
 UNIT_BITS = 25.0
 """For a formula whose numbers must carry units: more than two numbers of three digits, so it has to say a lot more."""
 
@@ -90,6 +92,7 @@ class Front:
         self.weights = np.ones(len(y)) if weights is None else weights
         self.weights = self.weights / self.weights.mean()
         self.variance = float(np.average((y - np.average(y, weights=self.weights)) ** 2, weights=self.weights))
+        self.most_fitted = max(1, (len(y) - 2) // 2)  # six rows are no evidence for five numbers
         self.column_bits = 2.0 + math.log2(X.shape[1])
         self.floor = max((RESOLUTION**2) * self.variance, 1e-300)
         self._data = Columns(X, y)
@@ -100,6 +103,8 @@ class Front:
     def allowed(self, tree: Tree) -> bool:
         p = self.problem
         if p.max_complexity is not None and size(tree) > p.max_complexity:
+            return False
+        if sum(number_bits(value) > _SIMPLE_BITS for value in numbers(tree)) > self.most_fitted:
             return False
         if p.dimensions is not None and not fits(tree, *p.dimensions):
             return False

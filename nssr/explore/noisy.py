@@ -57,6 +57,8 @@ class NoisySearch:
         self.basis = {AFFINE: one, MONOMIAL: logs, EXPONENTIAL: logs}
         self.writer = Writer(self.rows, self.weights)
         self.capacities = [min(c, max(500, memory // (8 * len(few) * 12))) for c in CAPACITIES]
+        # A parametric bank is held five times: values, and for raw columns and logarithms a scaled copy and its squares.
+        self.most_parametric = min(_PARAMETRIC, max(1_000, memory // (8 * len(few) * 7)))
         self.counters = Counters()
         self.refined: set[Tree] = set()
         self.most_bits = self.most_nodes = math.inf
@@ -115,11 +117,11 @@ class NoisySearch:
     def parametric(self) -> list[Tree]:
         """Functions with a constant inside, in a bank of their own."""
         # The constants inside may carry units, so no argument is impossible.
-        bank = Bank.of(replace(self.problem, dimensions=None), self.X, _PARAMETRIC + 8_000, self.tick)
+        bank = Bank.of(replace(self.problem, dimensions=None), self.X, self.most_parametric + 8_000, self.tick)
         own = fill(bank, self.problem.operations, 8_000)
         arguments = np.concatenate([own["monomials"], own["sums"][:100], own["turned"][:60]])
         arguments = arguments[np.argsort(bank.cost[arguments], kind="stable")]
-        ids, group = parametric(bank, arguments, self.problem.operations, _PARAMETRIC)
+        ids, group = parametric(bank, arguments, self.problem.operations, self.most_parametric)
         if not len(ids):
             return []
         place = dict(zip(ids.tolist(), group.tolist(), strict=True))

@@ -18,7 +18,7 @@ from nssr.explore.exact import BANK_ROWS, ExactSearch
 from nssr.explore.front import Front
 from nssr.explore.noisy import NoisySearch
 from nssr.explore.problem import Found, Problem, Progress, Result
-from nssr.explore.refining import fitted, shortened
+from nssr.explore.refining import fitted, free_numbers, shortened
 from nssr.explore.rows import Rows
 from nssr.explore.stages import Kind, Stage, Stages
 from nssr.explore.tree import Tree, number, reference_values, size
@@ -31,6 +31,9 @@ _QUICK = 10
 HELD_OUT = 0.2
 """Share of the rows that choose neither the shape nor the constants of a formula, where there are at least 40."""
 _REFERENCE_ROWS = 100  # in plain Python, for each formula that the engine calls exact
+
+
+_ROW_BITS = 20.0  # of evidence: a row agrees to one part in 10^7 or so
 
 
 def _never() -> bool:
@@ -159,6 +162,11 @@ class _Exploration:
         neat = [form for t in trees for form in (tidied(named(t)), t)]
         for tree in sorted(dict.fromkeys(respelled(t, self.problem.operations) for t in neat), key=size)[:200]:
             if not self.front.allowed(tree) or not self.everything.holding([tree]):
+                continue
+            # Every row that a formula was not fitted to says some twenty bits for it: they must be more than it took to write.
+            free = self.everything.n - len(free_numbers(tree))
+            if free * _ROW_BITS < self.front.formula_bits(tree):
+                self.counters["exact by too many numbers"] += 1
                 continue
             if few.exact(np.array([reference_values(tree, few.X)]))[0]:
                 self.exact.append(tree)
