@@ -22,11 +22,11 @@ from nssr.model import TRM, fresh_carry
 from nssr.optimizer import EMA
 from nssr.train import COMP_TYPE_INDEX, MAX_GRAD_NORM
 
-BATCH = 128
+BATCH = 64
 STEPS_PER_EPOCH = 8
-LEARNING_RATE = 1e-3
+LEARNING_RATE = 2e-3
 WARM_UP = 8
-TABLES = 6  # of each kind of dream at a time: a short sleep cannot wait for a large pool
+TABLES = 4  # of each kind of dream at a time: a short sleep cannot wait for a large pool
 
 Progress = Callable[[int, int, float], None]
 
