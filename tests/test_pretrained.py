@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from nssr import db, pretrained, registry
-from nssr.encoding import ENCODING_VERSION, format_examples
+from nssr.encoding import ENCODING_VERSION, format_examples, format_tasks
 from nssr.errors import UserError
 from nssr.model import FUNCTION_HEADS, create_model, predict_slots
 
@@ -104,3 +104,23 @@ def test_bad_files_are_refused_in_one_line(copy: Path) -> None:
     pretrained.card_path(copy).unlink()
     with pytest.raises(UserError, match="cannot be read: No such file"):
         pretrained.load(copy)
+
+
+ODD: dict[str, tuple[np.ndarray, np.ndarray]] = {
+    "40 columns": (np.arange(480.0).reshape(12, 40), np.arange(12.0)),
+    "one example": (np.array([[1.0, 2.0]]), np.array([3.0])),
+    "constant outputs": (np.arange(20.0).reshape(10, 2), np.full(10, 7.0)),
+    "a million examples": (np.arange(2_000_000.0).reshape(-1, 2), np.arange(1_000_000.0)),
+    "what is no number": (np.array([[np.nan, 1.0], [np.inf, 2.0], [0.0, 3.0]]), np.array([1.0, np.nan, -np.inf])),
+    "huge numbers": (np.array([[1e300, -1e300], [1e-300, 0.0]]), np.array([1e308, -1e308])),
+}
+
+
+@pytest.mark.parametrize("case", list(ODD))
+def test_any_table_gets_an_order(case: str) -> None:
+    names = names_of(("core",))
+    model = pretrained.fitted_to(pretrained.load(), names)
+    opinion = predict_slots(model, format_tasks([ODD[case]], input_dim=32, seq_len=8), n_carries=4, noise=0.25)
+    for row in (opinion.primary[0], opinion.secondary[0], opinion.tertiary[0], opinion.composition[0]):
+        assert np.isfinite(row).all()
+        assert np.exp(row).sum() == pytest.approx(1.0, abs=1e-4)
