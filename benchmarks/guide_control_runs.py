@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Callable
 from typing import Any
@@ -21,20 +20,6 @@ from nssr.model import create_model
 from nssr.optimizer import EMA, make_optimizer
 
 SHAPE = {"input_dim": 32, "seq_len": 8}
-
-
-class _Average(EMA):
-    """The average of a network that has no heads to grow."""
-
-    def __init__(self, model: Any, decay: float) -> None:
-        self.decay, self.step = decay, 0
-        self.model = copy.deepcopy(model).eval().requires_grad_(False)
-
-    @torch.no_grad()
-    def update(self, model: Any) -> None:
-        decay = min(self.decay, (self.step + 1) / (self.step + 10))
-        torch._foreach_lerp_(list(self.model.parameters()), list(model.parameters()), 1.0 - decay)
-        self.step += 1
 
 
 def _trm(n: int, **changes: Any) -> Any:
@@ -71,7 +56,7 @@ def controls(seconds: float, seeds: int, n_tasks: int, console: Console) -> list
             model = make(space.table.n_functions)
             dreams = stream(Dreamer(state, seed=seed + 1), **SHAPE, seed=seed)
             optimizer = make_optimizer(model, lr=settings.lr, weight_decay=settings.weight_decay)
-            trainer = DreamTrainer(model, optimizer, _Average(model, settings.ema), dreams, settings)
+            trainer = DreamTrainer(model, optimizer, EMA(model, settings.ema), dreams, settings)
             trainer.measure_features()
             start = time.process_time()
             if name != "untrained":

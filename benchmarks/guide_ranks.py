@@ -7,7 +7,7 @@ solving choice, plus the expected place among those that tie with it: (ties + 1)
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nssr import engine, search_space
-from nssr.dreams import Dreamer, Part, row_keys
+from nssr.dreams import Dreamer, Part, choice_keys, row_keys
 from nssr.guide import SlotScores, UniformGuide
 
 Floats = npt.NDArray[np.float64]
@@ -33,7 +33,6 @@ class RankedTask:
     routes: npt.NDArray[np.int64]
     kind: int
     space: float
-    scaled: bool = False
 
 
 class Space:
@@ -45,36 +44,34 @@ class Space:
         self.table = engine.FunctionTable(state["metadata"])
         self.slots = slots[~search_space.mirrored(slots, self.table.commutative)]
         self._counts: dict[int, Floats] = {}
-        self._nodes: dict[int, Floats] = {}
 
     def counts(self, n_columns: int) -> Floats:
         """Candidates of each choice, as the enumerator makes them: without mirror images."""
         if n_columns not in self._counts:
             counts = np.zeros(len(self.slots))
-            for k, records, places in self._enumerated(n_columns):
+            for _, places in self._enumerated(n_columns):
                 counts += np.bincount(places, minlength=len(self.slots))
-                del k, records
             self._counts[n_columns] = counts
         return self._counts[n_columns]
 
-    def _enumerated(self, n_columns: int) -> Any:
-        """Chunks of (place of the first choice, records, choice of each)."""
+    def _enumerated(self, n_columns: int) -> Iterator[tuple[npt.NDArray[Any], npt.NDArray[np.int64]]]:
+        """All candidates in chunks: records, and the choice of each."""
         step = 2_000
         for at in range(0, len(self.slots), step):
             part = self.slots[at : at + step]
-            keys = _keys(part)
+            keys = choice_keys(part)
             order = np.argsort(keys, kind="stable")
             source = engine.Enumerator(part, self.table.arity, self.table.commutative, range(n_columns))
             while not source.exhausted:
                 records = source.fill(CHUNK)
-                yield at, records, at + order[np.searchsorted(keys[order], _keys(records))]
+                yield records, at + order[np.searchsorted(keys[order], choice_keys(records))]
 
     def solvers(self, columns: Sequence[npt.NDArray[Any]], keys: npt.NDArray[np.uint64]) -> list[dict[int, int]]:
         """For each key of outputs: how many candidates of each choice have it."""
         data = engine.Dataset.from_columns(columns)
         found: list[dict[int, int]] = [{} for _ in keys]
         order = np.argsort(keys)
-        for _, records, places in self._enumerated(len(columns)):
+        for records, places in self._enumerated(len(columns)):
             values, status = engine.predict(engine.ProgramBatch.from_candidates(self.table, records, data.lanes), data)
             own = row_keys(np.nan_to_num(values))
             at = np.minimum(np.searchsorted(keys[order], own), len(keys) - 1)
@@ -93,14 +90,6 @@ class Space:
     def scores(self, slots: SlotScores, n_columns: int) -> Floats:
         found: Floats = search_space.log_scores(self.slots, slots, self.table.arity, n_columns, self.table.commutative)
         return found
-
-
-def _keys(records: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    third = np.where(records["comp"] == search_space.PARALLEL, records["tertiary"], -1)
-    second = np.where(records["comp"] != search_space.NONE, records["secondary"], -1)
-    parts = [records["comp"], records["primary"], second, third]
-    parts = [part.astype(np.int64) + 1 for part in parts]
-    return np.asarray(((parts[0] * 65536 + parts[1]) * 65536 + parts[2]) * 65536 + parts[3])
 
 
 def rank(scores: Floats, counts: Floats, task: RankedTask) -> float:

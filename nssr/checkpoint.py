@@ -12,9 +12,10 @@ import secrets
 import time
 import warnings
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 
@@ -54,12 +55,19 @@ def save(
         "optimizer": None if optimizer is None else _plain(optimizer.state_dict(), "optimizer"),
         "ema": None if ema is None else _plain(ema.state_dict(), "ema"),
     }
+    with replacing(path) as file:
+        torch.save(payload, file)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """A file to write that takes the place of ``path`` once all of it is on the disk; an error leaves what was there."""
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_left_behind(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
     try:
         with open(temporary, "xb") as file:
-            torch.save(payload, file)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)

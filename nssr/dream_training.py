@@ -23,14 +23,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.nn.utils import clip_grad_norm_
 
 from nssr.device import mark_step
 from nssr.dreams import MOST_SOLVERS, Dreamer, Dreams, Part
 from nssr.encoding import format_tasks
 from nssr.model import FUNCTION_HEADS, TRM, Carry, fresh_carry
 from nssr.optimizer import EMA
-from nssr.train import EXPLORE, HALT_WEIGHT, MAX_GRAD_NORM
+from nssr.train import EXPLORE, HALT_WEIGHT, descend, set_rates
 
 POOL_TABLES = 24
 """Tables whose dreams are mixed: neighbours in a batch should not share their inputs."""
@@ -74,7 +73,6 @@ class DreamStream:
         self.tables = tables
         self.dreamer, self.shape = dreamer, {"input_dim": input_dim, "seq_len": seq_len}
         self.rng = np.random.default_rng(seed)
-        self.n_dreamed = 0
         self._pool: list[tuple[Dreams, np.ndarray]] = []
 
     def take(self, n: int) -> Batch:
@@ -84,7 +82,6 @@ class DreamStream:
         while len(tasks) < n:
             while len(self._pool) < self.tables:
                 dreams = self.dreamer.dream()
-                self.n_dreamed += len(dreams)
                 if len(dreams):
                     self._pool.append((dreams, self.rng.permutation(len(dreams))[:PER_TABLE]))
             place = int(self.rng.integers(len(self._pool)))
@@ -164,19 +161,13 @@ class DreamTrainer:
         """One supervision step of the live batch; ``progress`` of the whole training, 0 to 1, sets the learning rate."""
         model, settings = self.model, self.settings
         batch, carry = self._refilled()
-        for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
-            group["lr"] = rate * schedule(progress, self.step, settings.warm_up)
+        set_rates(self.optimizer, self.rates, schedule(progress, self.step, settings.warm_up))
         mark_step(model.device)
         model.train()
         with self._precision():
             carry, outputs = model(carry, batch.x)
         loss = dream_loss(outputs, batch.solvers, all_solvers=settings.all_solvers)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.total.backward()
-        norm = clip_grad_norm_(model.parameters(), MAX_GRAD_NORM)
-        if torch.isfinite(norm):
-            self.optimizer.step()
-            self.ema.update(model)
+        descend(model, self.optimizer, loss.total, self.ema)
         halt = outputs["halt_logits"].detach()[:, 0].float() > 0
         assert self._minimum is not None
         carry.halted = (carry.steps >= settings.n_sup) | (halt & (carry.steps >= self._minimum))
@@ -213,8 +204,7 @@ class DreamTrainer:
     def _least(self, n: int) -> Tensor:
         """Steps that a task makes before it may halt: one, but some must think on, so that the head sees what that brings."""
         explored = torch.rand(n, generator=self._rng) < EXPLORE
-        most = max(self.settings.n_sup, 2) + 1
-        drawn = torch.randint(2, most, (n,), generator=self._rng) if most > 2 else torch.full((n,), 2)
+        drawn = torch.randint(2, max(self.settings.n_sup, 2) + 1, (n,), generator=self._rng)
         return torch.where(explored, drawn, torch.ones_like(drawn)).to(self.model.device)
 
     def train(
@@ -261,7 +251,7 @@ def held_out(state: Mapping[str, Any], part: Part, n: int, *, seed: int, input_d
 def evaluate(model: TRM, batch: Batch, *, steps: int = 1) -> dict[str, float]:
     """Mean -ln of the probability of all known answers, the share that is solved at once, and the top 1 and 3 of each head."""
     was_training = model.training
-    model.eval()
+    model.train(False)
     carry = fresh_carry(len(batch.x), batch.x.shape[1], model.d_model, device=model.device)
     outputs: dict[str, Tensor] = {}
     for _ in range(steps):

@@ -185,7 +185,7 @@ class Dreamer:
 
     def _chosen(self, records: npt.NDArray[Any]) -> Ints:
         """Which of the different behaviours become dreams: by share of their type, then by weight, each structure alike."""
-        structure = _choice_keys(records)
+        structure = choice_keys(records)
         _, place, count = np.unique(structure, return_inverse=True, return_counts=True)
         weight = 1.0 / count[place]
         for name in ("primary", "secondary", "tertiary"):
@@ -213,7 +213,7 @@ class Dreamer:
         places = starts[chosen][:, None] + np.arange(2 * MOST_SOLVERS)
         inside = places < ends[chosen][:, None]
         members = records[by_group[np.minimum(places, len(by_group) - 1)].ravel()]
-        slots, keys = _slots(members).reshape(places.shape), _choice_keys(members).reshape(places.shape)
+        slots, keys = _slots(members).reshape(places.shape), choice_keys(members).reshape(places.shape)
         count = np.zeros(len(chosen), dtype=np.int64)
         for k in range(places.shape[1]):
             new = inside[:, k] & (keys[:, :k] != keys[:, k : k + 1]).all(axis=1) & (count < MOST_SOLVERS)
@@ -266,14 +266,12 @@ def _slots(records: npt.NDArray[Any]) -> npt.NDArray[Any]:
     out = np.empty(len(records), dtype=engine.SLOTS)
     for name in ("comp", "primary", "secondary", "tertiary"):
         out[name] = records[name]
-    for name, least in (("secondary", search_space.SEQUENTIAL), ("tertiary", search_space.PARALLEL)):
-        out[name][records["comp"] < least] = -1
     return out
 
 
-def _choice_keys(records: npt.NDArray[Any]) -> Ints:
-    slots = _slots(records)
-    parts = [slots[name].astype(np.int64) + 1 for name in ("comp", "primary", "secondary", "tertiary")]
+def choice_keys(records: npt.NDArray[Any]) -> Ints:
+    """A number for each composition type and functions of SLOTS or CANDIDATE records (n,), by ids."""
+    parts = [records[name].astype(np.int64) + 1 for name in ("comp", "primary", "secondary", "tertiary")]
     return ((parts[0] * 65536 + parts[1]) * 65536 + parts[2]) * 65536 + parts[3]
 
 

@@ -120,6 +120,11 @@ def _same_discovery(state: Mapping[str, Any], candidate: Mapping[str, Any]) -> s
     return None
 
 
+def _of_training(doing: str, progress: Progress | None) -> Callable[[int, int, float], None] | None:
+    """What a training tells of its steps, told on."""
+    return None if progress is None else (lambda step, total, loss: progress(doing, step, total, f"loss {loss:.2f}"))
+
+
 def pretrain(
     state: dict[str, Any],
     model: TRM,
@@ -127,7 +132,6 @@ def pretrain(
     *,
     epochs: int | None = None,
     progress: Progress | None = None,
-    doing: str = "training on the curriculum",
 ) -> list[float]:
     """Trains on everything in the replay buffer, batched; mean loss per epoch. Bounded in steps, not in seconds."""
     from nssr.train import train_on_replay
@@ -140,7 +144,7 @@ def pretrain(
     losses = train_on_replay(
         model, optimizer, tasks, input_dim=config["input_dim"], seq_len=config["seq_len"], n_sup=config["n_sup"],
         max_steps=epochs * config["n_sup"] * batches, batch_size=batch_size, ema=state.get("ema"), seed=len(tasks),
-        progress=None if progress is None else (lambda step, total, loss: progress(doing, step, total, f"loss {loss:.2f}")),
+        progress=_of_training("training on the curriculum", progress),
     )  # fmt: skip
     state["trained"] = True  # only now: a model interrupted in its first training has to start that anew
     return losses
@@ -152,10 +156,9 @@ def _sleep(
     from nssr.sleeping import sleep
 
     _init_replay_buffer(state)
-    doing = "training on all that is known"
     sleep(
         state, model, optimizer, epochs=epochs, ema=state.get("ema"), seed=registry.vocab_size(state),
-        progress=None if progress is None else (lambda step, total, loss: progress(doing, step, total, f"loss {loss:.2f}")),
+        progress=_of_training("training on all that is known", progress),
     )  # fmt: skip
 
 

@@ -320,7 +320,7 @@ def predict_slots(
         tasks = F.pad(tasks, (0, 0, 0, 0, 0, max(2, 1 << (n_rows - 1).bit_length()) - n_rows))
     generator = torch.Generator().manual_seed(0) if generator is None else generator
     was_training = model.training
-    model.eval()
+    model.train(False)
     try:
         # Inference tensors cannot enter the graphs that training compiled; no_grad can.
         with torch.no_grad() if model.is_compiled else torch.inference_mode():

@@ -27,7 +27,7 @@ class EMA:
     def __init__(self, model: TRM, decay: float = 0.999) -> None:
         self.decay = decay
         self.step = 0
-        self.model = copy.deepcopy(model).eval().requires_grad_(False)
+        self.model = copy.deepcopy(model).train(False).requires_grad_(False)
 
     @torch.no_grad()
     def update(self, model: TRM) -> None:

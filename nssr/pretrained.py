@@ -44,6 +44,8 @@ def save(path: str | os.PathLike[str], model: TRM, vocabulary: Sequence[str], fa
     """Writes weights to ``path`` and their card beside it, each whole or not at all. ``facts``: plain values for the card."""
     from safetensors.torch import save as to_bytes
 
+    from nssr.checkpoint import replacing
+
     path = Path(path)
     if len(vocabulary) != model.n_functions:
         raise ValueError(f"the model has {model.n_functions} functions and the vocabulary {len(vocabulary)}")
@@ -51,19 +53,13 @@ def save(path: str | os.PathLike[str], model: TRM, vocabulary: Sequence[str], fa
         "format": FORMAT, "format_version": FORMAT_VERSION, "encoding_version": ENCODING_VERSION,
         "settings": model.settings, "vocabulary": list(vocabulary), **facts,
     }  # fmt: skip
-    path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
-    _replace(path, to_bytes(tensors, {"format": FORMAT}))
-    _replace(card_path(path), json.dumps(card, indent=1).encode() + b"\n")
-
-
-def _replace(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    for place, content in (
+        (path, to_bytes(tensors, {"format": FORMAT})),
+        (card_path(path), json.dumps(card, indent=1).encode() + b"\n"),
+    ):
+        with replacing(place) as file:
+            file.write(content)
 
 
 def load(path: str | os.PathLike[str] | None = None) -> Pretrained:
@@ -106,7 +102,7 @@ def load(path: str | os.PathLike[str] | None = None) -> Pretrained:
     except (KeyError, TypeError, ValueError, RuntimeError, UserError) as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0][:150]
         raise UserError(f"{path} does not fit its card: {first}") from error
-    return Pretrained(model.eval(), vocabulary, card)
+    return Pretrained(model.train(False), vocabulary, card)
 
 
 def fitted_to(guide: Pretrained, names: Sequence[str]) -> TRM:
@@ -115,7 +111,7 @@ def fitted_to(guide: Pretrained, names: Sequence[str]) -> TRM:
 
     from nssr.model import FUNCTION_HEADS, TRM
 
-    model = TRM(**{**guide.model.settings, "n_functions": len(names)}).eval()
+    model = TRM(**{**guide.model.settings, "n_functions": len(names)}).train(False)
     known = {name: k for k, name in enumerate(guide.vocabulary)}
     places = torch.tensor([known.get(name, -1) for name in names])
     state = dict(guide.model.state_dict())

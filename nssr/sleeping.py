@@ -12,15 +12,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.nn.utils import clip_grad_norm_
 
-from nssr.dream_training import Batch, DreamStream, dream_loss, schedule, solver_array
+from nssr.dream_training import Batch, DreamStream, dream_loss, schedule
 from nssr.dreams import MOST_SOLVERS, Dreamer, Part
 from nssr.encoding import format_tasks
-from nssr.engine import SLOTS
 from nssr.model import TRM, fresh_carry
 from nssr.optimizer import EMA
-from nssr.train import COMP_TYPE_INDEX, MAX_GRAD_NORM
+from nssr.train import descend, set_rates, target_batch
 
 BATCH = 64
 STEPS_PER_EPOCH = 8
@@ -72,22 +70,15 @@ def sleep(
                 parts.append(Batch(before.x[rows], before.solvers[rows]))
             parts.append(everything.take(BATCH - sum(len(part.x) for part in parts)))
             x, solvers = (torch.cat([getattr(p, name) for p in parts]).to(model.device) for name in ("x", "solvers"))
-            for group in optimizer.param_groups:
-                group["lr"] = LEARNING_RATE * schedule(step / steps, step, WARM_UP)
+            set_rates(optimizer, [LEARNING_RATE] * len(rates), schedule(step / steps, step, WARM_UP))
             _, outputs = model(fresh_carry(len(x), x.shape[1], model.d_model, device=model.device), x)
             loss = dream_loss(outputs, solvers, all_solvers=True).total
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            if torch.isfinite(clip_grad_norm_(model.parameters(), MAX_GRAD_NORM)):
-                optimizer.step()
-                if ema is not None:
-                    ema.update(model)
+            descend(model, optimizer, loss, ema)
             losses.append(float(loss.detach()))
             if progress is not None:
                 progress(step + 1, steps, losses[-1])
     finally:
-        for group, rate in zip(optimizer.param_groups, rates, strict=True):
-            group["lr"] = rate
+        set_rates(optimizer, rates)
         model.train(was_training)
     return [float(np.mean(losses[at : at + STEPS_PER_EPOCH])) for at in range(0, len(losses), STEPS_PER_EPOCH)]
 
@@ -97,12 +88,9 @@ def _replay(state: Mapping[str, Any], model: TRM) -> Batch | None:
     tasks = state.get("replay_buffer", ())
     if not tasks:
         return None
-    solvers = np.full((len(tasks), MOST_SOLVERS), -1, dtype=SLOTS)
-    for k, task in enumerate(tasks):
-        target = task["target"]
-        solvers["comp"][k, 0] = COMP_TYPE_INDEX[target.get("comp_type") or "none"]
-        for slot in ("primary", "secondary", "tertiary"):
-            function = target.get(f"{slot}_id")
-            solvers[slot][k, 0] = -1 if function is None else function
+    targets = target_batch((task["target"] for task in tasks), n_functions=model.n_functions)
+    solvers = torch.full((len(tasks), MOST_SOLVERS, 4), -1)
+    answer = torch.stack([targets.composition, targets.primary, targets.secondary, targets.tertiary], dim=-1)
+    solvers[:, 0] = answer.clamp(min=-1)  # an unused slot is -1 here
     x = format_tasks([task["examples"] for task in tasks], input_dim=model.input_dim, seq_len=model.seq_len)
-    return Batch(x, torch.from_numpy(solver_array(solvers)))
+    return Batch(x, solvers)

@@ -28,8 +28,8 @@ from .model import FUNCTION_HEADS, TRM, Carry, fresh_carry
 from .optimizer import EMA, grow, make_optimizer, resize_optimizer
 
 __all__ = [
-    "COMP_TYPE_INDEX", "EMA", "BatchLoss", "StepResult", "TargetBatch", "batch_loss", "compute_loss", "grow",
-    "make_optimizer", "resize_optimizer", "supervision_step", "target_batch", "train_on_examples", "train_on_replay",
+    "COMP_TYPE_INDEX", "EMA", "BatchLoss", "StepResult", "TargetBatch", "batch_loss", "compute_loss", "descend", "grow",
+    "make_optimizer", "resize_optimizer", "set_rates", "supervision_step", "target_batch", "train_on_examples", "train_on_replay",
 ]  # fmt: skip
 
 COMP_TYPE_INDEX = {"none": 0, "sequential": 1, "nested": 2, "parallel": 3, "loop_direct": 0, "loop_binary": 0}
@@ -146,6 +146,24 @@ class StepResult:
     halt: Tensor
 
 
+def descend(model: TRM, optimizer: torch.optim.Optimizer, loss: Tensor, ema: EMA | None = None) -> None:
+    """One backward pass and one optimiser step. Gradients are clipped to norm 1; a step whose gradient is not finite is left out
+    instead of ruining the weights."""
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    norm = clip_grad_norm_(model.parameters(), MAX_GRAD_NORM)
+    if torch.isfinite(norm):
+        optimizer.step()
+        if ema is not None:
+            ema.update(model)
+
+
+def set_rates(optimizer: torch.optim.Optimizer, rates: Sequence[float], factor: float = 1.0) -> None:
+    """The learning rates of the optimizer's groups: ``rates``, times a factor."""
+    for group, rate in zip(optimizer.param_groups, rates, strict=True):
+        group["lr"] = rate * factor
+
+
 def supervision_step(
     model: TRM,
     optimizer: torch.optim.Optimizer,
@@ -156,20 +174,11 @@ def supervision_step(
     weight: Tensor | None = None,
     ema: EMA | None = None,
 ) -> StepResult:
-    """One forward pass, one backward pass and one optimiser step for a batch x (batch, seq_len, input_dim) of tasks.
-
-    Gradients are clipped to norm 1; a step whose gradient is not finite is left out instead of ruining the weights.
-    """
+    """One forward pass, one backward pass and one optimiser step for a batch x (batch, seq_len, input_dim) of tasks."""
     mark_step(x.device)
     carry, outputs = model(carry, x)
     loss = batch_loss(outputs, targets, weight=weight)
-    optimizer.zero_grad(set_to_none=True)
-    loss.total.backward()
-    norm = clip_grad_norm_(model.parameters(), MAX_GRAD_NORM)
-    if torch.isfinite(norm):
-        optimizer.step()
-        if ema is not None:
-            ema.update(model)
+    descend(model, optimizer, loss.total, ema)
     halt = outputs["halt_logits"].detach()[:, 0].float().sigmoid()
     return StepResult(carry, float(loss.total.detach()), loss.solved, halt)
 
@@ -203,12 +212,8 @@ class _Run:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._set_rates(1.0)
+        set_rates(self.optimizer, self.base_rates)
         self.model.train(self.was_training)
-
-    def _set_rates(self, factor: float) -> None:
-        for group, lr in zip(self.optimizer.param_groups, self.base_rates, strict=True):
-            group["lr"] = lr * factor
 
     def _rate(self) -> float:
         warm_up = max(1, min(50, self.total // 20))
@@ -220,7 +225,7 @@ class _Run:
         if self.done >= self.total or (self.should_stop is not None and self.should_stop()):
             return None
         if self.scheduled:
-            self._set_rates(self._rate())
+            set_rates(self.optimizer, self.base_rates, self._rate())
         result = supervision_step(self.model, self.optimizer, carry, x, targets, weight=weight, ema=self.ema)
         self.done += 1
         if self.progress is not None:

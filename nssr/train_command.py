@@ -151,9 +151,10 @@ def _train(options: argparse.Namespace) -> int:
             print("interrupted; what was learnt so far is kept", flush=True)
     checkpoint.save(path, model, optimizer, ema, names, config())
     scores = {name: evaluate(ema.model, batch) for name, batch in sets.items()}
+    learned = sum(entry["composition"] is not None for entry in state["metadata"].values())
     facts = {
         "made_by": f"nssr {__version__}: python -m nssr.train --minutes {options.minutes:g} --seed {options.seed}",
-        "data": {"packs": packs, "tasks": trainer.tasks, "learned_functions": len(names) - sum(len(_pack(p)) for p in packs)},
+        "data": {"packs": packs, "tasks": trainer.tasks, "learned_functions": learned},
         "training": {**dataclasses.asdict(settings), **config(), "device": device.type, "threads": options.threads},
         "scores": {"held_out": HELD_OUT, **scores},
         "label_counts": counts,
@@ -165,12 +166,6 @@ def _train(options: argparse.Namespace) -> int:
         print(f"held out by {name}: nll {score['nll']:.3f}, right at once {score['solved']:.1%}")
     print(f"{folder / 'guide.safetensors'}: {(folder / 'guide.safetensors').stat().st_size / 1e6:.2f} MB")
     return 0
-
-
-def _pack(name: str) -> tuple[Any, ...]:
-    from nssr.primitives import PACKS
-
-    return PACKS.get(name, ())
 
 
 def _label_counts(state: dict[str, Any], seed: int) -> dict[str, list[int]]:
