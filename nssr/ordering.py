@@ -1,10 +1,11 @@
 """Who is next: the choices of functions that a search has not tried, handed out best first from two lanes.
 
 The guided lane follows the guide's scores. The complete lane goes by size, and so comes to everything, whatever the guide thinks:
-interleaved one to one they cost twice the better of the two at most. Both draw from one set, so nothing is tried twice.
+interleaved one to one they cost twice the better of the two at most. Both draw from one set of choices.
 
 In the guided lane a choice may be tried over the most relevant columns first. That is a prior over routes, a mixture with equal
-shares of "the two most relevant columns say it all", "the three most relevant do" and "any do".
+shares of "the two most relevant columns say it all", "the three most relevant do" and "any do"; a choice that was tried over few
+columns meets those few again when it is tried over all.
 """
 
 from __future__ import annotations
