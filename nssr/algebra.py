@@ -121,7 +121,9 @@ class Algebra:
         operands = [self.exprs[j] for j in node.args]
         if node.op in ("DIV", "INV", "FDIV"):
             if operands[-1].is_zero:
-                return self._symbol(f"z{i:06d}", i) if node.op == "FDIV" else sympy.S.Zero
+                # Where divisors are promised not to be zero x/0 means nothing that algebra may use, so it stays as composed.
+                ieee = node.op == "FDIV" or self._divisors_nonzero
+                return self._symbol(f"z{i:06d}", i) if ieee else sympy.S.Zero
             operands[-1] = self._divisor(operands[-1])
         if node.op in ARITHMETIC_OF and not _explodes(node.op, operands):
             expr = ARITHMETIC_OF[node.op](*operands)
