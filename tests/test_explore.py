@@ -9,7 +9,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from nssr.explore import Learned, Problem, explore
@@ -67,12 +67,15 @@ def close(a: np.ndarray, b: np.ndarray) -> bool:
 
 @settings(max_examples=150, deadline=None)
 @given(trees())
+@example(Tree("TANH", (Tree("DIV", (column(0), number(0.0))),)))
+@example(Tree("ADD", (column(0), Tree("INV", (number(0.0),)))))
 def test_tidying_and_respelling_keep_the_values(tree: Tree) -> None:
     rows = Rows(X[:20], X[:20, 0], 10, 0)
     before, neat, spelled = rows.values([tree, tidied(tree), respelled(tree, {"ADD", "SUB", "MUL", "DIV"})])
     assert close(before, neat)
     assert close(before, spelled)
-    assert close(before, np.array(reference_values(tree, X[:20])))
+    # The engine's quotients are FDIV, so its own definition is the measure, at zero divisors too.
+    assert close(before, np.array(reference_values(tree, X[:20], ieee=True)))
 
 
 @settings(max_examples=50, deadline=None)

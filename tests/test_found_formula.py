@@ -143,7 +143,7 @@ def test_the_text_has_the_values_of_the_tree(seed: int, nodes: int) -> None:
     wanted = found.predict(rows)
     nearby = found.predict(rows * (1 + 1e-13))
     well = np.isfinite(wanted) & np.isfinite(nearby) & np.isclose(wanted, nearby, rtol=1e-9, atol=0)
-    reference = np.array(reference_values(tree, rows))
+    reference = np.array(reference_values(tree, rows, ieee=True))
     code = compile(str(found), "formula", "eval")
     for row, value, other, fine in zip(rows.tolist(), wanted.tolist(), reference.tolist(), well.tolist(), strict=True):
         if not fine:

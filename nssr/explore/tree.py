@@ -125,8 +125,8 @@ def graph(tree: Tree) -> tuple[Node, ...]:
 def formulas(trees: Iterable[Tree], *, whole_fixed: bool = False) -> Formulas:
     """The trees as one batch for the engine; every number is a constant of its own, but with ``whole_fixed`` whole numbers.
 
-    A division is FDIV: a row on which a divisor is zero has no finite value, so a search that rejects such rows never
-    depends on DIV's answer there.
+    A division is FDIV, and INV one of 1: a row on which a divisor is zero has no finite value, so a search that rejects such
+    rows never depends on DIV's answer there.
     """
     tokens: list[int] = []
     operands: list[int] = []
@@ -134,6 +134,9 @@ def formulas(trees: Iterable[Tree], *, whole_fixed: bool = False) -> Formulas:
     offsets = [0]
 
     def write(node: Tree) -> None:
+        if node.op == "INV":
+            tokens.append(TOKEN_INT)
+            operands.append(1)
         for arg in node.args:
             write(arg)
         if node.op == COLUMN:
@@ -147,7 +150,7 @@ def formulas(trees: Iterable[Tree], *, whole_fixed: bool = False) -> Formulas:
             operands.append(len(constants))
             constants.append(node.value)
         else:
-            tokens.append(BY_NAME["FDIV" if node.op == "DIV" else node.op].opcode)
+            tokens.append(BY_NAME["FDIV" if node.op in ("DIV", "INV") else node.op].opcode)
             operands.append(0)
 
     for tree in trees:
@@ -161,17 +164,22 @@ def formulas(trees: Iterable[Tree], *, whole_fixed: bool = False) -> Formulas:
     )
 
 
-def reference_values(tree: Tree, rows: npt.NDArray[np.float64]) -> list[float]:
-    """The tree on every row by the primitives' own Python meaning, the definition; NaN where that raises."""
+def reference_values(tree: Tree, rows: npt.NDArray[np.float64], *, ieee: bool = False) -> list[float]:
+    """The tree on every row by the primitives' own Python meaning, the definition; NaN where that raises.
+
+    Quotients are DIV and INV, as in a library; with ``ieee`` FDIV, as in `formulas`. They differ where a divisor is zero.
+    """
 
     def value(node: Tree, row: list[float]) -> Any:
         if node.op == COLUMN:
             return row[int(node.value)]
         if node.op == NUMBER:
             return node.value
-        meaning = BY_NAME[node.op].meaning
+        args = [value(arg, row) for arg in node.args]
+        quotient = ieee and node.op in ("DIV", "INV")
+        meaning = BY_NAME["FDIV" if quotient else node.op].meaning
         assert meaning is not None
-        return meaning([value(arg, row) for arg in node.args])
+        return meaning([1, *args] if quotient and len(args) == 1 else args)
 
     results = []
     for row in rows.tolist():
