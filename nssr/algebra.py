@@ -171,7 +171,8 @@ class Algebra:
     def _shortest(self) -> tuple[Expr, Piece | None]:
         try:
             return min(((expr, self._piece(expr)) for expr in self._variants()), key=lambda best: best[1].size)
-        except (_NoReal, RecursionError):
+        except (_NoReal, RecursionError, OverflowError, MemoryError):
+            # Constants beyond floats: cosh(exp(100)) has 10^43 digits before the point, of which mpmath asks for all.
             return self.exprs[-1], None
 
     def _variants(self) -> list[Expr]:

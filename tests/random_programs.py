@@ -76,12 +76,13 @@ class Reference:
     """Runs a composition row by row and remembers what would entitle the engine to say unsure.
 
     ``big``: on this row an int beyond 2**53 came up. ``mixed``: the types depend on the row: a choice between an int and
-    a float, or a loop whose body changes the type of its state.
+    a float, or a loop whose body changes the type of its state. ``untyped``: a body raises when it is probed, so on this
+    row nothing shows its type; a loop of no rounds has a value all the same.
     """
 
     def __init__(self, state: dict[str, Any]) -> None:
         self.state = {**state, "functions": dict(state["functions"])}
-        self.big = self.mixed = False
+        self.big = self.mixed = self.untyped = False
         registry_execute = lambda i, inputs: registry.execute(self.state, i, inputs)  # noqa: E731
         for i, entry in state["metadata"].items():
             if entry["composition"] is not None:
@@ -117,7 +118,7 @@ class Reference:
             after = execute(body, [start, *(inputs[3:4] if name == "LOOP" else [])])
             self.mixed |= type(after) is not type(start)
         except Exception:
-            return  # the body raises: then it gives no type
+            self.untyped = True
 
     def types_can_vary(self, composition: Any, lanes: str) -> bool:
         """Whether some operation in reach can give an int here and a float there: nothing dynamic shows it on a row that
@@ -140,7 +141,7 @@ class Reference:
 
     def run(self, composition: Any, inputs: list[Any], k: Any, mode: str) -> tuple[Any, bool]:
         """The value and True, or None and False where the row raises."""
-        self.big = self.mixed = False
+        self.mixed = self.untyped = False
         self.big = any(isinstance(v, int) and abs(v) > 2**53 for v in inputs)
         fn = registry._make_composed_fn(
             self.state, composition, lambda i, values: registry.execute(self.state, i, values), k, mode, arity=len(inputs)
