@@ -189,6 +189,22 @@ def get_functions_by_layer(conn: sqlite3.Connection, layer: int) -> list[dict[st
     return _select(conn, "WHERE layer = ? ORDER BY id", (layer,))
 
 
+def delete_learned(conn: sqlite3.Connection, func_id: int) -> None:
+    """Delete a learned function; its id is never given again. Raises ``ValueError`` for a primitive, an unknown id, and a
+    function that others use."""
+    with transaction(conn):
+        row = conn.execute("SELECT name, composition IS NULL FROM functions WHERE id = ?", (func_id,)).fetchone()
+        if row is None:
+            raise ValueError(f"there is no function with id {func_id}")
+        if row[1]:
+            raise ValueError(f"{row[0]} is a primitive, and primitives cannot be deleted")
+        try:
+            conn.execute("DELETE FROM functions WHERE id = ?", (func_id,))
+        except sqlite3.IntegrityError:
+            raise ValueError(f"other functions use {row[0]}; delete those first") from None
+        conn.execute("INSERT INTO retired (id, name) VALUES (?, ?)", (func_id, row[0]))
+
+
 def get_packs(conn: sqlite3.Connection) -> tuple[str, ...]:
     """The packs that have primitives in the library, in the order of the table of operations."""
     names = {row[0] for row in conn.execute("SELECT name FROM functions WHERE composition IS NULL")}
@@ -207,8 +223,9 @@ def max_layer(conn: sqlite3.Connection) -> int:
 
 
 def max_id(conn: sqlite3.Connection) -> int:
-    """The largest id, or -1 in an empty library."""
-    return int(conn.execute("SELECT COALESCE(MAX(id), -1) FROM functions").fetchone()[0])
+    """The largest id that a function has or had, or -1 in an empty library."""
+    ids = "SELECT id FROM functions UNION ALL SELECT id FROM retired"
+    return int(conn.execute(f"SELECT COALESCE(MAX(id), -1) FROM ({ids})").fetchone()[0])
 
 
 def print_summary(conn: sqlite3.Connection) -> None:

@@ -331,7 +331,7 @@ def take_in(
     conn: sqlite3.Connection, state: dict[str, Any], model: TRM | None, optimizer: torch.optim.Optimizer
 ) -> torch.optim.Optimizer:
     """Takes functions that another process has registered since into ``state``, and grows the model with them."""
-    if db.count_functions(conn) > registry.vocab_size(state):
+    if db.max_id(conn) >= registry.vocab_size(state):
         fresh = registry.load_registry(conn)
         state.update({key: fresh[key] for key in ("functions", "metadata", "next_id", "loop_id")})
     if model is not None and model.n_functions < registry.vocab_size(state):

@@ -205,6 +205,7 @@ def load_registry(conn: sqlite3.Connection, without: Iterable[str] = ()) -> Stat
     execute_fn = _executor(state)
     for row in _all_functions(conn):
         _install(state, row, execute_fn)
+    state["next_id"] = db.max_id(conn) + 1
     state["withheld"] = _withheld(state, without)
     return state
 
@@ -256,11 +257,14 @@ def name_is_free(state: State, name: str) -> bool:
 
 
 def plain_names(state: State) -> list[str]:
-    """Names in the order of ids, primitives under the name of their operation: what a model's vocabulary is called."""
-    return [
-        meta["name"].removeprefix(SET_ASIDE) if meta["opcode"] is not None else meta["name"]
-        for _, meta in sorted(state["metadata"].items())
-    ]
+    """A name for every id, primitives under that of their operation: what a model's vocabulary is called.
+
+    The id of a deleted function keeps its place, so that the others keep theirs, under a name that no function can have.
+    """
+    names = [f"deleted\n{i}" for i in range(vocab_size(state))]
+    for i, meta in state["metadata"].items():
+        names[i] = meta["name"].removeprefix(SET_ASIDE) if meta["opcode"] is not None else meta["name"]
+    return names
 
 
 def _make_composed_fn(
@@ -319,8 +323,8 @@ def apply_constants(value: Any, constants: Sequence[float] | None, const_mode: s
 
 
 def vocab_size(state: State) -> int:
-    """How many functions are registered: the width of a model's output heads."""
-    return len(state["functions"])
+    """How many functions were registered: the width of a model's output heads, where a deleted function keeps its place."""
+    return int(state["next_id"])
 
 
 def get_name(state: State, func_id: int) -> str:

@@ -19,8 +19,11 @@ MAX_NAME = 200
 SET_ASIDE = "primitive "
 """Before the name of a primitive whose plain name a learned function has taken, in a session that did without it."""
 
-SCHEMA_VERSION = 1
-"""Kept in ``PRAGMA user_version``. A library with a larger number was made by a newer NSSR and is refused."""
+SCHEMA_VERSION = 2
+"""Kept in ``PRAGMA user_version``. A library with a larger number was made by a newer NSSR and is refused.
+
+2: the table of retired ids. A program that does not know it would give such an id to another function.
+"""
 
 FUNCTIONS_TABLE = """
 CREATE TABLE IF NOT EXISTS functions (
@@ -36,6 +39,16 @@ CREATE TABLE IF NOT EXISTS functions (
 """
 
 LAYER_INDEX = "CREATE INDEX IF NOT EXISTS idx_functions_layer ON functions (layer)"
+
+RETIRED_TABLE = """
+CREATE TABLE IF NOT EXISTS retired (
+    id         INTEGER PRIMARY KEY,
+    name       TEXT NOT NULL,
+    retired_at TIMESTAMP DEFAULT CURRENT_TIMESTAMP
+)
+"""
+"""Ids of deleted functions. None is given twice: a process that still has the old function in memory must not store a
+composition that means another one."""
 
 REQUIRED_COLUMNS = frozenset({"id", "name", "arity", "layer", "composition"})
 """A table ``functions`` with these is taken for ours, whoever made it."""
@@ -74,6 +87,6 @@ BEGIN
 END
 """
 
-ALL_TABLES = [FUNCTIONS_TABLE]
+ALL_TABLES = [FUNCTIONS_TABLE, RETIRED_TABLE]
 ALL_INDEXES = [LAYER_INDEX]
 ALL_TRIGGERS = [KEEP_USED, KEEP_ID]
