@@ -17,8 +17,8 @@ import numbers
 import os
 import time
 import warnings
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,7 @@ from sklearn.utils.validation import check_is_fitted
 from nssr import explore, guide, library
 from nssr.cleaning import NAN_POLICIES, Rows, rows_for_fit, rows_for_predict
 from nssr.explore.problem import Found, Problem, Progress, Result
-from nssr.explore.tree import column, graph, with_columns
+from nssr.explore.tree import Tree, column, graph, with_columns
 from nssr.found_formula import FoundFormula
 from nssr.interrupt import first_ctrl_c
 from nssr.notation import write_graph
@@ -42,6 +42,23 @@ LOSSES = ("squared", "huber", "cauchy")
 
 ROWS_KEPT = 1000
 """Training rows that a fitted regressor keeps, to check what it registers in a library."""
+
+
+@dataclass(frozen=True)
+class FitProgress:
+    """How far a fit is: ``front`` so far (the same object while it is the same), ``seconds`` of the search, and how many
+    ``candidates`` were tried."""
+
+    front: tuple[Found, ...]
+    names: tuple[str, ...]
+    places: Mapping[int, Tree]
+    seconds: float
+    candidates: int
+
+    def formulas(self) -> list[FoundFormula]:
+        """The formulas of the front, simplest first. Writing one takes milliseconds, which the search does not have then."""
+        return [FoundFormula(with_columns(found.tree, self.places), self.names) for found in self.front]
+
 
 _LEAST_SHARE = 0.05  # of max_time that the search gets, however long the input took to check
 
@@ -80,6 +97,8 @@ class NSSRRegressor(RegressorMixin, BaseEstimator):
         Bytes that the search may fill.
     verbose : bool
         Whether better formulas are printed as they are found.
+    callback : callable or None
+        Called with a `FitProgress` after every stage of the search. What it raises ends the fit.
 
     Attributes
     ----------
@@ -106,6 +125,7 @@ class NSSRRegressor(RegressorMixin, BaseEstimator):
         "nan_policy": [StrOptions(set(NAN_POLICIES))],
         "memory_limit": [Interval(numbers.Integral, 1, None, closed="left")],
         "verbose": ["verbose"],
+        "callback": [callable, None],
     }
 
     def __init__(
@@ -125,6 +145,7 @@ class NSSRRegressor(RegressorMixin, BaseEstimator):
         nan_policy: str = "raise",
         memory_limit: int = 2_000_000_000,
         verbose: bool = False,
+        callback: Callable[[FitProgress], None] | None = None,
     ) -> None:
         self.max_time = max_time
         self.random_state = random_state
@@ -141,6 +162,7 @@ class NSSRRegressor(RegressorMixin, BaseEstimator):
         self.nan_policy = nan_policy
         self.memory_limit = memory_limit
         self.verbose = verbose
+        self.callback = callback
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> NSSRRegressor:
         """Searches for a formula of y, (rows,), in the columns of X, (rows, columns).
@@ -153,7 +175,6 @@ class NSSRRegressor(RegressorMixin, BaseEstimator):
         self._validate_params()
         rows = rows_for_fit(self, X, y, sample_weight, self.nan_policy)
         problem, kept = self._problem(rows)
-        names = tuple(rows.names[i] for i in kept)
         with first_ctrl_c() as interrupted:
             result = explore.explore(
                 problem,
@@ -161,7 +182,7 @@ class NSSRRegressor(RegressorMixin, BaseEstimator):
                 n_threads=self.n_threads or _cores(),
                 memory=self.memory_limit,
                 cancelled=interrupted,
-                on_progress=_printer(names) if self.verbose else None,
+                on_progress=_reporter(self.callback, rows.names, kept, self.verbose),
             )
             if interrupted():
                 seconds = time.monotonic() - started
@@ -315,18 +336,26 @@ def _scores(front: tuple[Found, ...]) -> list[float]:
     return scores
 
 
-def _printer(names: tuple[str, ...]) -> Progress:
-    """Prints the best of the front when it is a new one; as composed, since algebra would take the search's time."""
+def _reporter(
+    callback: Callable[[FitProgress], None] | None, names: tuple[str, ...], kept: list[int], verbose: bool
+) -> Progress | None:
+    """Tells the callback, and prints the best of the front when it is a new one; as composed, since algebra would take the
+    search's time."""
+    if callback is None and not verbose:
+        return None
     last: list[Any] = [None]
+    places = {i: column(j) for i, j in enumerate(kept)}
 
-    def show(front: tuple[Found, ...], seconds: float) -> None:
-        best = front[-1]
-        if best.tree != last[0]:
+    def show(front: tuple[Found, ...], seconds: float, candidates: int) -> None:
+        if callback is not None:
+            callback(FitProgress(front, names, places, seconds, candidates))
+        if verbose and front and front[-1].tree != last[0]:
+            best = front[-1]
             last[0] = best.tree
-            text = write_graph(graph(best.tree), names)[-1].text
+            text = write_graph(graph(with_columns(best.tree, places)), names)[-1].text
             print(f"{seconds:7.1f} s  complexity {best.complexity:3d}  loss {best.loss:.3g}  {text}", flush=True)
 
     return show
 
 
-__all__ = ["NSSRRegressor"]
+__all__ = ["FitProgress", "NSSRRegressor"]

@@ -43,7 +43,7 @@ def constant_or_line(
             line = add(mul(number(slope / scale), column(i)), number(offset))
     front = tuple(_found(tree, X, y, w) for tree in [*trees, line])
     if on_progress is not None:
-        on_progress(front, 0.01)
+        on_progress(front, 0.01, 1)
     return Result(front, 1, front[1].loss == 0, "exhausted", 0.01, {"tried": X.shape[1]})
 
 

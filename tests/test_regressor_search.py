@@ -16,6 +16,7 @@ import pytest
 import sympy
 
 from nssr import NSSRRegressor
+from nssr.regressor import FitProgress
 
 RNG = np.random.default_rng(3)
 TABLE = pd.DataFrame(RNG.uniform(1, 5, (200, 3)), columns=["m", "v", "a b"])
@@ -99,3 +100,19 @@ def test_ctrl_c_ends_the_search() -> None:
     assert time.monotonic() - start < 5
     assert model.stopped_ == "cancelled"
     assert np.isfinite(model.predict(TABLE)).all()
+
+
+def test_a_callback_sees_the_front_grow() -> None:
+    rng = np.random.default_rng(0)
+    X = rng.uniform(1, 3, (60, 3))
+    y = X[:, 2] * np.exp(-X[:, 0]) + 0.05 * rng.normal(size=60)
+    seen: list[FitProgress] = []
+    model = NSSRRegressor(max_time=3, excluded=[1], callback=seen.append).fit(X, y)
+    assert [p.seconds for p in seen] == sorted(p.seconds for p in seen)
+    assert [p.candidates for p in seen] == sorted(p.candidates for p in seen)
+    assert seen[-1].candidates > 1000
+    best = seen[-1].formulas()[-1]
+    assert best.names == ("x0", "x1", "x2")
+    assert set(best.used) <= {"x0", "x2"}
+    assert np.corrcoef(y, best.predict(X))[0, 1] > 0.95
+    assert model.get_params()["callback"] == seen.append

@@ -97,12 +97,17 @@ def test_time_ends_stages_in_every_thread() -> None:
 
 def _until_the_third_front(problem: Problem, n_threads: int) -> Result:
     fronts: list[tuple[Found, ...]] = []
+
+    def keep(front: tuple[Found, ...], *_: float) -> None:
+        if not fronts or fronts[-1] is not front:
+            fronts.append(front)
+
     return explore(
         problem,
         max_time=120,
         n_threads=n_threads,
         cancelled=lambda: len(fronts) >= 3,
-        on_progress=lambda front, _: fronts.append(front),
+        on_progress=keep,
     )
 
 

@@ -96,5 +96,6 @@ class Result:
         return self.front[self.chosen]
 
 
-Progress = Callable[[tuple[Found, ...], float], None]
-"""Called with the front so far and the seconds since the start, whenever the front improves."""
+Progress = Callable[[tuple[Found, ...], float, int], None]
+"""Called after every stage with the front so far (the same object while it is the same), the seconds since the start, and
+how many candidates were tried."""

@@ -33,6 +33,7 @@ HELD_OUT = 0.2
 _REFERENCE_ROWS = 100  # in plain Python, for each formula that the engine calls exact
 
 
+_CANDIDATES = ("bank: generated", "look-ups", "pairs", "regressions")  # counters of what was put to the target
 _ROW_BITS = 20.0  # of evidence: a row agrees to one part in 10^7 or so
 
 
@@ -90,7 +91,8 @@ class _Exploration:
         self.front = self._front_of(self.train)
         self.exact: list[Tree] = []
         self.counters: Counter[str] = Counter()
-        self.shown: list[Tree] = []
+        self.searches: tuple[ExactSearch | NoisySearch, ...] = ()
+        self.shown: tuple[list[Tree], tuple[Found, ...]] = [], ()
 
     def _front_of(self, rows: npt.NDArray[np.int64]) -> Front:
         return Front(self.problem, self.problem.X[rows], self.problem.y[rows], self.weights[rows])
@@ -115,6 +117,7 @@ class _Exploration:
         rows = Rows(problem.X[self.work], problem.y[self.work], min(BANK_ROWS, max(3, len(self.work) * 3 // 4)), problem.seed)
         exact = ExactSearch(problem, rows, self.memory, self.stages.tick)
         noisy = NoisySearch(problem, self.front, self.memory, self.stages.tick)
+        self.searches = exact, noisy
         provable = len(rows.rest) >= 3 and len(rows.few) >= problem.X.shape[1] + 6
         # Laws without noise are mostly found in the first two rounds; with noise in the regressions. Cheap rounds of both first.
         first, second, third = range(3)
@@ -190,9 +193,10 @@ class _Exploration:
         if self.on_progress is None:
             return
         front = self.front.pareto()
-        if front != self.shown:
-            self.shown = front
-            self.on_progress(tuple(self._found(tree, tree) for tree in front), self.budget.seconds())
+        if front != self.shown[0]:
+            self.shown = front, tuple(self._found(tree, tree) for tree in front)
+        tried = sum(search.counters[what] for search in self.searches for what in _CANDIDATES)
+        self.on_progress(self.shown[1], self.budget.seconds(), tried)
 
     def _found(self, tree: Tree, judged: Tree) -> Found:
         """``judged``: the formula before its constants saw the held-out rows."""
