@@ -8,7 +8,8 @@ finite value, the text has the same one, except where a divisor named in ``nonze
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,7 @@ Steps = Iterable[tuple[int, Sequence[int]]]
 ALGEBRA_LIMIT = 150
 """Expressions of more nodes than this are printed as composed, without algebra, so that printing stays fast."""
 
+_NO_ALGEBRA = (ValueError, TypeError, ArithmeticError, RecursionError, MemoryError)  # sympy's, of MIN(sqrt(-1), x) and its like
 _EXPANSION_LIMIT = 10_000  # steps; beyond it learned functions stay calls, since nested ones can double at each layer
 _MOST_ARGUMENTS = {"LOOP": 4, "WHILE": 4, "ACCUM": 5}
 
@@ -157,7 +159,19 @@ class Formula:
         """The formula in LaTeX; one of more than ``ALGEBRA_LIMIT`` nodes is its text, set as such."""
         from nssr import symbolic
 
-        return symbolic.latex(self._algebra) if self._algebra is not None else symbolic.latex_text(str(self))
+        return self._set(symbolic.latex, symbolic.latex_text)
+
+    def mathml(self) -> str:
+        """The formula in presentation MathML, which browsers render; one of more than ``ALGEBRA_LIMIT`` nodes is its text."""
+        from nssr import symbolic
+
+        return self._set(symbolic.mathml, symbolic.mathml_text)
+
+    def _set(self, as_algebra: Callable[[Algebra], str], as_text: Callable[[str], str]) -> str:
+        if self._algebra is not None:
+            with suppress(*_NO_ALGEBRA):
+                return as_algebra(self._algebra)
+        return as_text(str(self))
 
     @cached_property
     def _algebra(self) -> Algebra | None:

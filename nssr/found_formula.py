@@ -59,6 +59,9 @@ class FoundFormula:
     def latex(self) -> str:
         return self._formula.latex()
 
+    def mathml(self) -> str:
+        return self._formula.mathml()
+
     def rounded(self, digits: int) -> FoundFormula:
         """The formula with every number rounded to so many significant digits. ``ValueError`` for fewer than one."""
         if digits < 1:

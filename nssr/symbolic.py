@@ -6,9 +6,13 @@ are complex numbers here and have no NaN, so the expression says nothing of rows
 
 from __future__ import annotations
 
+import html
+import re
 from typing import Any
+from xml.sax.saxutils import escape
 
 import sympy
+from sympy.printing.mathml import MathMLPresentationPrinter
 
 from nssr.algebra import Algebra, Expr
 from nssr.notation import CALL, COLUMN, Node
@@ -40,6 +44,53 @@ def latex(algebra: Algebra) -> str:
     """The simplified expression in LaTeX; names that are no identifiers are set as text."""
     speller = _Speller(algebra, stand_ins={})
     return speller.latex(speller.spell(algebra.best))
+
+
+def mathml(algebra: Algebra) -> str:
+    """The simplified expression in presentation MathML: one ``math`` element, well-formed whatever the names are."""
+    return _math(_MathMLPrinter().doprint(expression(algebra)))
+
+
+def mathml_text(text: str) -> str:
+    """Any text, set as text."""
+    return _math(f"<mtext>{escape(text)}</mtext>")
+
+
+def _math(inner: str) -> str:
+    plain = re.sub(r"&(?!amp;|lt;|gt;|#)\w+;", lambda entity: escape(html.unescape(entity[0])), inner)  # XML knows no others
+    return f'<math xmlns="http://www.w3.org/1998/Math/MathML">{plain}</math>'
+
+
+class _MathMLPrinter(MathMLPresentationPrinter):
+    """Sympy's, which writes names as they are: those that are no identifiers are escaped, and set as text."""
+
+    def _print_Symbol(self, symbol: Expr, style: str = "plain") -> Any:
+        return super()._print_Symbol(symbol, style) if symbol.name.isidentifier() else self._text(symbol.name)
+
+    def _print_Function(self, expr: Expr) -> Any:
+        name = expr.func.__name__
+        if not isinstance(expr, sympy.core.function.AppliedUndef):
+            return super()._print_Function(expr)
+        row, fence = self.dom.createElement("mrow"), self.dom.createElement("mrow")
+        row.appendChild(self._text(name))
+        fence.appendChild(self._operator("("))
+        for i, arg in enumerate(expr.args):
+            if i:
+                fence.appendChild(self._operator(","))
+            fence.appendChild(self._print(arg))
+        fence.appendChild(self._operator(")"))
+        row.appendChild(fence)
+        return row
+
+    def _operator(self, text: str) -> Any:
+        element = self.dom.createElement("mo")
+        element.appendChild(self.dom.createTextNode(text))
+        return element
+
+    def _text(self, name: str) -> Any:
+        element = self.dom.createElement("mtext")
+        element.appendChild(self.dom.createTextNode(escape(name)))
+        return element
 
 
 def latex_text(text: str) -> str:
