@@ -16,9 +16,11 @@ export function Graph({ functions, selected }) {
   const tabStop = [stop, selected].find((name) => name !== null && names.has(name)) ?? nodes.at(-1)?.fn.name;
 
   useEffect(() => {
-    // Scrolled inside the box only: the page itself stays where the reader has it.
+    // Scrolled inside the box only: the page itself stays where the reader has it. What was learned is of more interest than the
+    // primitives, so it comes first where there is not room for both.
     const node = nodes.find((n) => n.fn.name === selected);
     if (node) box.current.scrollLeft = Math.max(0, node.x + NODE.width / 2 - box.current.clientWidth / 2);
+    else if (layers.length > 1) box.current.scrollLeft = Math.max(0, layers[1].x - NODE.between - NODE.width);
   }, [selected, nodes]);
 
   const near = new Set(active === null ? [] : [active]);

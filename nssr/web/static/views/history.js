@@ -60,6 +60,7 @@ const Row = ({ job }) => html`<li class="card list-row">
   <div class="list-text">
     <a class="list-name" href=${routeTo("jobs", job.id)}>${subject(job)}</a>
     <p class="quiet-text">${KINDS[job.kind] ?? job.kind}, ${when(job.created_at)}${typeof job.seconds === "number" && `, ${seconds(job.seconds)}`}</p>
+    ${job.formula && html`<p class="quiet-text"><code>${job.formula}</code></p>`}
     ${job.error && html`<p class="wrong">${job.error}</p>`}
   </div>
   <${StateBadge} state=${job.state} />

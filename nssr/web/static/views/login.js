@@ -25,6 +25,7 @@ export function Login({ onSignedIn }) {
   return html`<form class="card login" onSubmit=${submit} aria-labelledby="login-title">
     <h2 id="login-title">This server asks for its token</h2>
     <p>It stands at the end of the address that <code>nssr serve</code> printed. What you were doing goes on afterwards.</p>
+    <input class="only-read" type="text" autocomplete="username" value="nssr" readonly tabindex="-1" aria-hidden="true" />
     <label for="token">Token</label>
     <input id="token" type="password" autocomplete="current-password" required value=${token} ref=${field}
       onInput=${(e) => setToken(e.currentTarget.value)} />

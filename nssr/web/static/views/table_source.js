@@ -10,6 +10,11 @@ import { routeTo } from "../routes.js";
 
 const nameOfFile = (file) => file.name.replace(/\.(csv|tsv|txt)$/i, "").trim() || "table";
 
+const sent = new Map();
+
+/** The text of a table that this tab sent since it was loaded. */
+export const sentText = (id) => sent.get(id);
+
 export function TableSource({ onChosen }) {
   const [typed, change] = useKept("source", { name: "", text: "", open: false });
   const [over, setOver] = useState(false);
@@ -21,6 +26,7 @@ export function TableSource({ onChosen }) {
     abort.current = new AbortController();
     const name = typed.name.trim() || ownName;
     const added = await api.withFreeName(name, (free) => api.uploadCsv(body, { name: free }, abort.current.signal));
+    sent.set(added.id, body);
     change({ name: "", text: "", open: false });
     onChosen(added.name);
   });

@@ -6,14 +6,20 @@ import { useKept } from "../kept.js";
 import { useAction } from "../loading.js";
 import { detailFor, Field, Problem } from "../parts.js";
 import { go, routeTo } from "../routes.js";
+import { sentText } from "./table_source.js";
 
-const EVERY_ROW = 1000000;
 const START = { name: "", depth: "5", epochs: "40", steps: "15", open: false };
 
-/** The table that has `target` as its target: learning goes by the stored one, so another target makes another table. */
+/**
+ * The name of the table that has `target` as its target: learning goes by the stored one, so another target makes another table.
+ * The text as it was sent is best, since it still tells 2 from 2.0; after a reload, the rows that the server shows have to do.
+ */
 async function tableFor(data, target) {
   if (target === data.target) return data.name;
-  const whole = await api.dataset(data.name, EVERY_ROW);
+  const description = `${data.name} with ${target} as target`;
+  const text = sentText(data.id);
+  if (text) return (await api.withFreeName(`${data.name}-${target}`, (name) => api.uploadCsv(text, { name, target, description }))).name;
+  const whole = await api.dataset(data.name, data.rows);
   const columns = [...data.columns, data.target];
   const at = columns.indexOf(target);
   const examples = whole.preview.map((row) => [row.filter((_, i) => i !== at), row[at]]);
@@ -21,7 +27,7 @@ async function tableFor(data, target) {
     throw new api.Problem(0, `This table is too long to be turned around here. Upload it again with ${target} as its last column.`);
   }
   const added = await api.withFreeName(`${data.name}-${target}`, (name) =>
-    api.addDataset({ name, description: `${data.name} with ${target} as target`, examples, columns: columns.filter((c) => c !== target), target }),
+    api.addDataset({ name, description, examples, columns: columns.filter((c) => c !== target), target }),
   );
   return added.name;
 }
