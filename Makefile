@@ -11,10 +11,15 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 FUZZ_SECONDS ?= 60
 FUZZ := build/fuzz
 
-.PHONY: run test lint bench fuzz opcodes clean
+SERVE ?= --data-dir nssr-data
+
+.PHONY: run serve test lint bench fuzz opcodes clean
 
 run: $(READY)
 	$(BIN)/python -m nssr.main
+
+serve: $(READY)
+	$(BIN)/nssr serve $(SERVE)
 
 test: $(READY)
 	$(BIN)/python -m ruff check .

@@ -258,10 +258,14 @@ def _task(path: Path, index: int, entry: Any) -> Task:
         if not isinstance(entry["data"], str) or "columns" in entry:
             raise UserError(f'{where}: "data" must be the name of a CSV file, whose header names the columns')
         return Task(name.strip(), read_csv(path.parent / entry["data"], target))
-    return Task(name.strip(), _examples_table(where, entry, target or name.strip()))
+    return Task(name.strip(), examples_table(where, entry, target or name.strip()))
 
 
-def _examples_table(where: str, entry: dict[str, Any], target: str) -> Table:
+def examples_table(where: str, entry: dict[str, Any], target: str) -> Table:
+    """The table of ``entry["examples"]``, pairs ``[[inputs], output]``, and ``entry["columns"]``, the names of the inputs.
+
+    ``UserError``, beginning with ``where``, for what is no such list of finite numbers.
+    """
     examples = entry["examples"]
     if not isinstance(examples, list) or len(examples) < MIN_ROWS:
         raise UserError(f'{where}: "examples" must be a list of at least {MIN_ROWS} pairs [[inputs], output]')
