@@ -152,7 +152,7 @@ def fit(spec: Mapping[str, Any], table: Table, folder: Path, tell: Tell, threads
     import numpy as np
     import pandas as pd
 
-    from nssr import NSSRRegressor
+    from nssr.regressor import NSSRRegressor
 
     # An integer beyond 64 bits is an object for pandas, and a float for a formula.
     frame = pd.DataFrame(
