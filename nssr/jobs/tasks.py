@@ -75,12 +75,14 @@ class _AtStake:
 def train(spec: Mapping[str, Any], table: Table, folder: Path, tell: Tell, threads: int) -> dict[str, Any]:
     """Learns ``spec["target_name"]`` as the command does, in the library of ``folder`` and with the model kept there."""
     from nssr import registry
+    from nssr.learning import REPLAY_EPOCHS  # more measured no better (docs/guide.md), and people wait
     from nssr.main import _finite, describe
     from nssr.session import Job, Session
 
     options = Namespace(
         checkpoint_dir=str(folder), db=str(folder / "symbolic.db"), packs=spec.get("packs", "core"), without="", guide="on",
-        train_epochs=spec["num_epochs"], max_steps=spec["max_search_steps"], max_depth=spec["max_depth"], threads=threads,
+        train_epochs=min(spec["num_epochs"], REPLAY_EPOCHS), max_steps=spec["max_search_steps"], max_depth=spec["max_depth"],
+        threads=threads,
         device="auto", compile="auto", seed=spec.get("seed", 0),
     )  # fmt: skip
     job = Job(spec["target_name"], table, "choose another target_name")
@@ -283,7 +285,7 @@ def evaluate(spec: Mapping[str, Any], table: Table, folder: Path, tell: Tell, th
         right = sum(match for _, match in _outcomes(state, func_id, shown))
         r2 = _number(executor.r_squared(state, func_id, shown))
         functions.append({"name": name, "r2": r2, "exact": right, "columns": [table.names[c] for c in route]})
-    functions.sort(key=lambda f: (-f["exact"], -math.inf if f["r2"] is None else -f["r2"]))
+    functions.sort(key=lambda f: (-f["exact"], math.inf if f["r2"] is None else -f["r2"]))
     result = {"rows": len(examples), "exact_match": 0, "best_r2": None, "best": None, "functions": functions, "examples": []}
     if functions:
         best = functions[0]

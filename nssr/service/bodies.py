@@ -24,10 +24,14 @@ class Example(_Request):
     output: Number
 
 
+# A list of two; that JSON knows no tuples is no reason to refuse it, even where everything else is strict.
+Pair = Annotated[tuple[list[Number], Number], Field(strict=False)]
+
+
 class NewDataset(_Request):
     name: Name
     description: Annotated[str, Field(max_length=10_000)] = ""
-    examples: Annotated[list[tuple[list[Number], Number] | Example], Field(min_length=3)]
+    examples: Annotated[list[Pair | Example], Field(min_length=3)]
     columns: list[Name] | None = None
     target: Name = "y"
 
