@@ -12,6 +12,7 @@ const ATTRIBUTES = new Set(["mathvariant", "stretchy", "fence", "separator", "fo
 const LEAVES = new Set(["mi", "mn", "mo", "ms", "mtext"]);
 const MOST_ELEMENTS = 4000;
 const DEEPEST = 120;
+const DIGITS = 6;
 
 // XML knows five entities; these are the others that the printer of formulas writes.
 const ENTITIES = {
@@ -31,6 +32,12 @@ const ENTITIES = {
 };
 
 const withoutEntities = (text) => text.replace(/&([A-Za-z]+);/g, (whole, name) => ENTITIES[name] ?? whole);
+
+/** Fitted constants have as many digits as they need to read back the same; the text beside the formula keeps them all. */
+function readable(text) {
+  const value = Number(text);
+  return /^\d*\.\d{5,}$/.test(text) && value >= 1e-4 && value < 1e15 ? String(Number(value.toPrecision(DIGITS))) : text;
+}
 
 /** A `math` element of the allowed parts of `text`, or null where `text` has anything else in it. */
 export function mathOf(text) {
@@ -68,7 +75,7 @@ export function mathOf(text) {
     }
     if (LEAVES.has(name)) {
       if (source.children.length) throw new RangeError(name);
-      element.append(source.textContent);
+      element.append(name === "mn" ? readable(source.textContent) : source.textContent);
     } else for (const child of source.children) element.append(copy(child, depth + 1));
     return element;
   }

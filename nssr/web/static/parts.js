@@ -1,6 +1,6 @@
 // The small things that every view is made of.
 
-import { html, useEffect, useId, useRef, useState } from "./vendor/preact-htm.js";
+import { html, useEffect, useId, useLayoutEffect, useRef, useState } from "./vendor/preact-htm.js";
 import { seconds } from "./format.js";
 
 const STATES = { queued: "waiting", running: "running", done: "done", failed: "failed", cancelled: "cancelled" };
@@ -65,7 +65,7 @@ export function ConfirmButton({ label, question, confirm = "Delete", busy, onCon
   const refuse = useRef(null);
   const start = useRef(null);
   const before = useRef(false);
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (asking) refuse.current?.focus();
     else if (before.current) start.current?.focus();
     before.current = asking;
