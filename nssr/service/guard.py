@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from nssr.service.problems import answer
+from nssr.service.problems import Problem, answer
 from nssr.service.settings import Settings
 
 access = logging.getLogger("nssr.access")
@@ -50,12 +50,6 @@ def cookie_of(token: str) -> str:
     return hashlib.sha256(b"cookie of " + token.encode()).hexdigest()
 
 
-class _Refused(Exception):
-    def __init__(self, status: int, detail: str) -> None:
-        super().__init__(detail)
-        self.status, self.detail = status, detail
-
-
 class Guard:
     """``observe`` is called with method, scope, status and seconds when an answer is over."""
 
@@ -77,7 +71,8 @@ class Guard:
                 if body.refused is not None and message["status"] != body.refused.status:
                     return  # what the application makes of a body that was cut off; ours follows
                 status = message["status"]
-                message = {**message, "headers": [*message.get("headers", ()), *self._headers(scope)]}
+                close = [(b"connection", b"close")] if body.unread(scope) else []
+                message = {**message, "headers": [*message.get("headers", ()), *self._headers(scope), *close]}
             elif body.refused is not None and status == 0:
                 return
             await send(message)
@@ -86,16 +81,14 @@ class Guard:
         try:
             headers = {k.decode("latin-1").lower(): v.decode("latin-1") for k, v in scope["headers"]}
             self._check(scope, headers)
-            with contextlib.suppress(_Refused):  # the body's: answered below
+            with contextlib.suppress(Problem):  # the body's, where nobody answered it: below
                 await self.app(scope, body.receive, secured)
             if body.refused is not None and status == 0:
                 raise body.refused
-        except _Refused as refusal:
-            close = {"Connection": "close"} if body.unread(scope) else {}
-            if refusal.status == 401:
-                close["WWW-Authenticate"] = "Bearer"
+        except Problem as refusal:
+            headers = {"WWW-Authenticate": "Bearer"} if refusal.status == 401 else {}
             body.refused = None
-            await answer(refusal.status, refusal.detail, headers=close)(scope, receive, secured)
+            await answer(refusal.status, refusal.detail, headers=headers)(scope, receive, secured)
         finally:
             self._now -= 1
             seconds = time.monotonic() - began
@@ -112,15 +105,15 @@ class Guard:
 
     def _check(self, scope: Scope, headers: dict[str, str]) -> None:
         if self._now > self.settings.requests and scope["path"] != "/healthz":
-            raise _Refused(503, f"{self.settings.requests} requests are open already; try again in a moment.")
+            raise Problem(503, f"{self.settings.requests} requests are open already; try again in a moment.")
         if not self.settings.knows_host(headers.get("host", "")):
-            raise _Refused(421, "The Host header names another service; start this one with --allow-host for other names.")
+            raise Problem(421, "The Host header names another service; start this one with --allow-host for other names.")
         self._check_token(scope, headers)
         if scope["method"] not in _SAFE:
             self._check_body(scope, headers)
             length = headers.get("content-length", "0")
             if length.isascii() and length.isdigit() and int(length[:20]) > self._body_limit(scope):
-                raise _Refused(413, _too_large(self._body_limit(scope)))
+                raise Problem(413, _too_large(self._body_limit(scope)))
 
     def _check_token(self, scope: Scope, headers: dict[str, str]) -> None:
         path = scope["path"]
@@ -134,11 +127,11 @@ class Guard:
         if kind.lower() == "bearer":
             if hmac.compare_digest(given.strip().encode(), self.settings.token.encode()):
                 return
-            raise _Refused(401, "The bearer token is not that of this service.")
+            raise Problem(401, "The bearer token is not that of this service.")
         if hmac.compare_digest(_cookie(headers, COOKIE).encode(), self._cookie.encode()):
             self._check_origin(scope, headers)
             return
-        raise _Refused(401, "Give the token that the service printed: Authorization: Bearer TOKEN, or log in on the page.")
+        raise Problem(401, "Give the token that the service printed: Authorization: Bearer TOKEN, or log in on the page.")
 
     @staticmethod
     def _check_origin(scope: Scope, headers: dict[str, str]) -> None:
@@ -148,17 +141,17 @@ class Guard:
         origin = headers.get("origin")
         elsewhere = origin is not None and urlsplit(origin).netloc != headers.get("host", "")
         if elsewhere or headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-            raise _Refused(403, "The request comes from another site's page.")
+            raise Problem(403, "The request comes from another site's page.")
 
     @staticmethod
     def _check_body(scope: Scope, headers: dict[str, str]) -> None:
         has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
         if headers.get("content-encoding", "identity") != "identity":
-            raise _Refused(415, "Compressed bodies are not taken; send the text as it is.")
+            raise Problem(415, "Compressed bodies are not taken; send the text as it is.")
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         wanted = "text/csv" if scope["path"] == UPLOAD else "application/json"
         if has_body and kind != wanted:
-            raise _Refused(415, f"The body must be {wanted}, and its Content-Type say so.")
+            raise Problem(415, f"The body must be {wanted}, and its Content-Type say so.")
 
     def _body_limit(self, scope: Scope) -> int:
         return (self.settings.body_mb if scope["path"] == UPLOAD else self.settings.json_mb) << 20
@@ -170,7 +163,7 @@ class _Body:
     def __init__(self, receive: Receive, limit: int, timeout: float) -> None:
         self._receive, self._limit, self._timeout = receive, limit, timeout
         self._read, self._complete, self._began = 0, False, time.monotonic()
-        self.refused: _Refused | None = None
+        self.refused: Problem | None = None
 
     async def receive(self) -> Message:
         if self._complete:
@@ -188,8 +181,8 @@ class _Body:
                 raise self._refuse(408, f"The body came at less than {_SLOWEST // 1000} kB a second.")
         return message
 
-    def _refuse(self, status: int, detail: str) -> _Refused:
-        self.refused = _Refused(status, detail)
+    def _refuse(self, status: int, detail: str) -> Problem:
+        self.refused = Problem(status, detail)
         return self.refused
 
     def unread(self, scope: Scope) -> bool:

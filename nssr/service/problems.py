@@ -17,6 +17,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from nssr.catalogue import NoSuchForm, Unknown
 from nssr.errors import UserError
@@ -97,6 +98,7 @@ def install(app: FastAPI) -> None:
         app.add_exception_handler(kind, handler)
 
     add(Problem, lambda request, e: answer(e.status, e.detail, headers=e.headers))
+    add(ClientDisconnect, lambda request, e: answer(400, "The client has gone."))
     add(HTTPException, lambda request, e: answer(e.status_code, _sentence(e), headers=e.headers))
     add(RequestValidationError, _invalid)
     add(Missing, lambda request, e: answer(404, f"There is no {_what(request)} {_shown(e)}."))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
@@ -32,9 +33,13 @@ def checked_name(name: str) -> str:
 async def receive(stream: AsyncIterator[bytes], folder: Path) -> Path:
     """The body of a request as a file of its own."""
     place = Path(tempfile.mkdtemp(prefix="upload-", dir=folder)) / FILE
-    with place.open("wb") as file:
-        async for piece in stream:
-            file.write(piece)
+    try:
+        with place.open("wb") as file:
+            async for piece in stream:
+                file.write(piece)
+    except BaseException:
+        shutil.rmtree(place.parent, ignore_errors=True)
+        raise
     return place
 
 
