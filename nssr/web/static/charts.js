@@ -5,7 +5,9 @@ import { html, useLayoutEffect, useRef, useState } from "./vendor/preact-htm.js"
 import { number, tick } from "./format.js";
 import { scaleOf } from "./scales.js";
 
-const MARGIN = { left: 62, right: 12, top: 10, bottom: 40 };
+const MARGIN = { left: 44, right: 12, top: 10, bottom: 40 };
+const TITLE = 26; // the title of the vertical axis, and room beside it
+const LETTER = 7;
 
 /** Pictures are drawn in the pixels there are, so that their letters keep their size on a phone. */
 function useWidth() {
@@ -23,7 +25,12 @@ function useWidth() {
 
 function Frame({ says, xTitle, yTitle, height = 260, draw }) {
   const [place, width] = useWidth();
-  const inside = { left: MARGIN.left, right: width - MARGIN.right, top: MARGIN.top, bottom: height - MARGIN.bottom };
+  const within = (left) => ({ left, right: width - MARGIN.right, top: MARGIN.top, bottom: height - MARGIN.bottom });
+  let inside = within(MARGIN.left);
+  if (width > 120) {
+    const longest = Math.max(0, ...draw(inside).y.ticks.map(({ value }) => tick(value).length));
+    inside = within(Math.max(MARGIN.left, TITLE + LETTER * longest));
+  }
   const { x, y, marks } = width > 120 ? draw(inside) : {};
   return html`<div class="chart" ref=${place}>
     ${x &&

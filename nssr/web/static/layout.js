@@ -40,17 +40,25 @@ function groupsOf(members) {
   return [idle, members.filter((fn) => !idle.includes(fn))].filter((group) => group.length);
 }
 
-export function pathOf({ from, to }) {
+/** A line from one node to another. Nodes on the way are not crossed: it runs in the gap between two rows, which all columns share. */
+export function pathOf({ from, to }, nodes) {
   const y1 = from.y + NODE.height / 2;
   const y2 = to.y + NODE.height / 2;
-  // Two functions of one layer: around the right side, so that the line is seen.
-  if (to.x <= from.x) {
-    const [a, b] = [from.x + NODE.width, to.x + NODE.width];
-    return `M${a} ${y1}C${a + 40} ${y1} ${b + 40} ${y2} ${b} ${y2}`;
-  }
   const [x1, x2] = [from.x + NODE.width, to.x];
-  const bend = Math.max(24, (x2 - x1) / 2);
-  return `M${x1} ${y1}C${x1 + bend} ${y1} ${x2 - bend} ${y2} ${x2} ${y2}`;
+  // Two functions of one column: around the right side, so that the line is seen.
+  if (x2 <= x1) return `M${x1} ${y1}C${x1 + 40} ${y1} ${to.x + NODE.width + 40} ${y2} ${to.x + NODE.width} ${y2}`;
+  const between = nodes.map((n) => n.x).filter((x) => x > from.x && x < to.x);
+  if (!between.length) return `M${x1} ${y1}${curve(x1, y1, x2, y2)}`;
+  const enter = Math.min(...between);
+  const leave = Math.max(...between) + NODE.width;
+  const row = NODE.height + NODE.gapY;
+  const gap = NODE.head - NODE.gapY / 2 + row * Math.round(((y1 + y2) / 2 - NODE.head) / row);
+  return `M${x1} ${y1}${curve(x1, y1, enter, gap)}H${leave}${curve(leave, gap, x2, y2)}`;
+}
+
+function curve(x1, y1, x2, y2) {
+  const bend = (x2 - x1) / 2;
+  return `C${x1 + bend} ${y1} ${x2 - bend} ${y2} ${x2} ${y2}`;
 }
 
 /** The node that an arrow key leads to from `node`: the next of its column, or the nearest of the next column. */

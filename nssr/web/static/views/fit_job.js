@@ -46,7 +46,7 @@ export function FitJob({ job, live, state, ended }) {
         <${FrontTable} equations=${equations} best=${front.best} selected=${selected} onSelect=${pick} />
       </div>
     </section>`}
-    ${result?.fit && html`<${FitPictures} result=${result} target=${target} selected=${selected} />`}
+    ${result?.fit && html`<${FitPictures} fit=${result.fit} rows=${result.rows} target=${target} other=${selected !== result.chosen} />`}
     ${ended && shown && html`<${KeepForm} id=${job.id} equation=${selected} chosen=${front.best} />`}
     ${ended && html`<p><${Again} spec=${spec} /></p>`}`;
 }
@@ -126,14 +126,14 @@ function FrontTable({ equations, best, selected, onSelect }) {
     <table class="data">
       <caption class="only-read">Formulas by complexity</caption>
       <thead>
-        <tr><th scope="col">Complexity</th><th scope="col">Loss</th><th scope="col">R²</th>${withScore && html`<th scope="col" class="extra" title="fall of log(loss) per node from the row before">Score</th>`}<th scope="col" class="text">Formula</th></tr>
+        <tr><th scope="col">Complexity</th><th scope="col">Loss</th><th scope="col" class="extra">R²</th>${withScore && html`<th scope="col" class="extra" title="fall of log(loss) per node from the row before">Score</th>`}<th scope="col" class="text">Formula</th></tr>
       </thead>
       <tbody>
         ${equations.map(
           (e, index) => html`<tr key=${e.complexity} class=${[index === selected && "selected", index === best && "best"].filter(Boolean).join(" ") || undefined}>
             <td>${count(e.complexity)}${index === best && html`<span class="tag">best</span>`}</td>
             <td>${number(e.loss, 3)}</td>
-            <td>${r2(e.r2)}</td>
+            <td class="extra">${r2(e.r2)}</td>
             ${withScore && html`<td class="extra">${number(e.score, 3)}</td>`}
             <td class="text">
               <button type="button" class="pick" aria-pressed=${String(index === selected)} onClick=${() => onSelect(index)}><${Maths} mathml=${e.mathml} formula=${e.formula} /></button>

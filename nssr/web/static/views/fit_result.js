@@ -9,8 +9,8 @@ import { useAction } from "../loading.js";
 import { detailFor, Field, Problem } from "../parts.js";
 import { routeTo } from "../routes.js";
 
-export function FitPictures({ result, target, selected }) {
-  const { fit } = result;
+/** Predicted against actual and residuals of `fit`, which may be some rows of more; `other`: another formula is on show above. */
+export function FitPictures({ fit, rows, target, other = false }) {
   const wide = wideSpread(fit);
   const [log, setLog] = useState(wide);
   return html`<section class="card" aria-labelledby="pictures-title">
@@ -18,12 +18,12 @@ export function FitPictures({ result, target, selected }) {
       <h2 id="pictures-title">How it fits</h2>
       ${wide && html`<label class="check"><input type="checkbox" checked=${log} onChange=${(e) => setLog(e.currentTarget.checked)} /> Logarithmic axes</label>`}
     </div>
-    ${selected !== result.chosen && html`<p class="hint">These are of the best formula, not of the one chosen above.</p>`}
+    ${other && html`<p class="hint">These are of the best formula, not of the one chosen above.</p>`}
     <div class="columns pictures">
       <figure><figcaption>Predicted against actual</figcaption><${FitPlot} fit=${fit} target=${target} log=${log} /></figure>
       <figure><figcaption>Residuals</figcaption><${ResidualPlot} fit=${fit} target=${target} log=${log} /></figure>
     </div>
-    ${result.rows > fit.actual.length && html`<p class="hint">${count(fit.actual.length)} of ${count(result.rows)} rows are drawn.</p>`}
+    ${rows > fit.actual.length && html`<p class="hint">${count(fit.actual.length)} of ${count(rows)} rows are drawn.</p>`}
   </section>`;
 }
 

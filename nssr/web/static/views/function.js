@@ -16,9 +16,10 @@ export function FunctionPanel({ name, onDeleted }) {
   const heading = useRef(null);
   const panel = useRef(null);
   useEffect(() => {
-    if (!document.body.dataset.moved) return;
-    heading.current?.focus({ preventScroll: true });
-    panel.current?.scrollIntoView({ block: "nearest" });
+    if (document.body.dataset.moved) heading.current.focus({ preventScroll: true });
+  }, []);
+  useEffect(() => {
+    if (document.body.dataset.moved) panel.current.scrollIntoView({ block: "nearest" });
   }, [fn !== null]);
   const close = (event) => {
     if (event.key !== "Escape" || event.target.matches("input, textarea")) return;

@@ -7,6 +7,7 @@ import { routeTo } from "../routes.js";
 
 export function Graph({ functions, selected }) {
   const { nodes, layers, edges, width, height } = useMemo(() => layoutOf(functions), [functions]);
+  const paths = useMemo(() => new Map(edges.map((e) => [e, pathOf(e, nodes)])), [edges]);
   const [pointed, setPointed] = useState(null);
   const [stop, setStop] = useState(null);
   const places = useRef(new Map());
@@ -38,7 +39,7 @@ export function Graph({ functions, selected }) {
   };
   const edge = (e) => {
     const name = e.from.fn.name === active ? "edge onward" : e.to.fn.name === active ? "edge within" : "edge";
-    return html`<path key=${`${e.from.fn.id}-${e.to.fn.id}`} class=${name} d=${pathOf(e)} />`;
+    return html`<path key=${`${e.from.fn.id}-${e.to.fn.id}`} class=${name} d=${paths.get(e)} />`;
   };
   const node = (n) => {
     const { fn } = n;

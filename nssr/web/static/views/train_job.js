@@ -1,10 +1,15 @@
 // What came of learning a function by name.
 
 import { html } from "../vendor/preact-htm.js";
+import * as api from "../api.js";
 import { count, r2 } from "../format.js";
+import { useLoad } from "../loading.js";
 import { Maths } from "../maths.js";
 import { CopyButton, Empty } from "../parts.js";
 import { routeTo } from "../routes.js";
+import { FitPictures } from "./fit_result.js";
+
+const ROWS = 100; // as many as the server shows of a table
 
 export function TrainResult({ result, spec }) {
   if (!result.found) {
@@ -36,5 +41,18 @@ export function TrainResult({ result, spec }) {
     ${result.uses?.length > 0 && html`<p>Uses ${result.uses.map((name, i) => html`${i > 0 && ", "}<a href=${routeTo("functions", name)}>${name}</a>`)}.</p>`}
     <dl class="facts">${facts.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>
     <p><a class="button primary" href=${routeTo("functions", result.name)}>See it in the library</a></p>
-  </section>`;
+  </section>
+  ${result.columns?.length > 0 && html`<${Pictures} result=${result} datasetName=${spec.dataset_name} />`}`;
+}
+
+/** The function on rows of its table. Where either is gone by now there is nothing to draw, and nothing is amiss. */
+function Pictures({ result, datasetName }) {
+  const { data } = useLoad(async () => {
+    const table = await api.dataset(datasetName, ROWS);
+    const places = result.columns.map((column) => table.columns.indexOf(column));
+    if (places.includes(-1)) return null;
+    const answer = await api.predict(result.name, table.preview.map((row) => places.map((place) => row[place])));
+    return { fit: { actual: table.preview.map((row) => row.at(-1)), predicted: answer.outputs.map((value) => (value === null ? NaN : Number(value))) }, table };
+  }, [result.name, datasetName]);
+  return data && html`<${FitPictures} fit=${data.fit} rows=${data.table.rows} target=${data.table.target} />`;
 }
