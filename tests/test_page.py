@@ -507,15 +507,48 @@ def test_a_table_is_deleted_only_after_a_question(opened):
     assert "short lived" not in [d["name"] for d in page.api("GET", "/datasets")["datasets"]]
 
 
-def test_what_others_use_is_not_deleted_and_why_is_said(opened):
+def test_a_table_in_use_is_not_deleted_and_why_is_said(opened):
     page = opened()
-    tab = page.go("#/jobs/there-is-no-such-job")
-    tab.get_by_role("alert").wait_for()
-    tab = page.go("#/functions/NO_SUCH_FUNCTION")
-    tab.get_by_role("alert").wait_for()
+    job = start_long_search(page, "in use")
+    tab = page.go("#/datasets")
+    tab.get_by_label("Delete the table in use").click()
+    tab.get_by_role("button", name="Delete", exact=True).click()
+    told = tab.get_by_role("listitem").filter(has_text="in use").get_by_role("alert")
+    told.wait_for()
+    assert "job" in told.inner_text()
+    page.api("DELETE", f"/jobs/{job}")
+
+
+def test_addresses_that_lead_nowhere_say_so(opened):
+    page = opened()
+    for route in ("#/jobs/there-is-no-such-job", "#/functions/NO_SUCH_FUNCTION", "#/new?dataset=no%20such%20table"):
+        tab = page.go(route)
+        tab.get_by_role("alert").wait_for()
     tab = page.go("#/nowhere")
     tab.get_by_role("link", name="Start from a table").click()
     tab.get_by_text("Drop a CSV file here").wait_for()
+
+
+def test_the_library_goes_out_is_reset_and_comes_in_again(opened, tmp_path):
+    page = opened()
+    job = finished_fit(page, "to be kept")
+    page.api("POST", f"/jobs/{job}/keep", data={"name": "HALF_SQUARE"})
+    tab = page.go("#/library")
+    tab.locator("[data-function=HALF_SQUARE]").wait_for()
+    tab.get_by_text("The whole library").click()
+    with tab.expect_download() as download:
+        tab.get_by_role("link", name="Export as JSON").click()
+    exported = tmp_path / "library.json"
+    download.value.save_as(exported)
+    tab.get_by_role("button", name="Reset the library").click()
+    tab.get_by_role("button", name="Reset", exact=True).click()
+    tab.get_by_text("Nothing was learned yet").wait_for()
+    assert tab.locator("[data-function=HALF_SQUARE]").count() == 0
+    tab.get_by_label("Import functions").set_input_files(exported)
+    tab.get_by_role("heading", name="Import").wait_for()
+    tab.locator("h1 .state-done").wait_for()
+    tab.get_by_role("link", name="See the library").click()
+    tab.locator("[data-function=HALF_SQUARE]").wait_for()
 
 
 def test_the_library_is_asked_about_a_table(opened):
