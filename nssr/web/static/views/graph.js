@@ -5,6 +5,9 @@ import { plural } from "../format.js";
 import { layoutOf, neighbour, NODE, pathOf } from "../layout.js";
 import { routeTo } from "../routes.js";
 
+const MANY = 300; // lines, beyond which the faint ones of others would be a grey veil
+const SCROLLED = 500; // milliseconds
+
 export function Graph({ functions, selected }) {
   const { nodes, layers, edges, width, height } = useMemo(() => layoutOf(functions), [functions]);
   const paths = useMemo(() => new Map(edges.map((e) => [e, pathOf(e, nodes)])), [edges]);
@@ -12,6 +15,7 @@ export function Graph({ functions, selected }) {
   const [stop, setStop] = useState(null);
   const places = useRef(new Map());
   const box = useRef(null);
+  const walked = useRef(-Infinity);
   const names = new Set(nodes.map((n) => n.fn.name));
   const active = [pointed, selected].find((name) => name !== null && names.has(name)) ?? null;
   const tabStop = [stop, selected].find((name) => name !== null && names.has(name)) ?? nodes.at(-1)?.fn.name;
@@ -32,11 +36,15 @@ export function Graph({ functions, selected }) {
   const walk = (node) => (event) => {
     if (!event.key.startsWith("Arrow")) return;
     event.preventDefault();
+    walked.current = event.timeStamp;
     const next = neighbour(nodes, node, event.key);
     if (!next) return;
     setStop(next.fn.name);
     places.current.get(next.fn.name)?.focus();
   };
+  // A picture that scrolls under a mouse at rest is not pointed at.
+  const point = (name) => (event) => event.timeStamp - walked.current > SCROLLED && setPointed(name);
+  const others = active !== null && edges.length > MANY ? [] : edges.filter((e) => !touches(e, active));
   const edge = (e) => {
     const name = e.from.fn.name === active ? "edge onward" : e.to.fn.name === active ? "edge within" : "edge";
     return html`<path key=${`${e.from.fn.id}-${e.to.fn.id}`} class=${name} d=${paths.get(e)} />`;
@@ -51,12 +59,12 @@ export function Graph({ functions, selected }) {
       style=${{ left: `${n.x}px`, top: `${n.y}px`, width: `${NODE.width}px`, height: `${NODE.height}px` }}
       ref=${(element) => { if (element) places.current.set(fn.name, element); else places.current.delete(fn.name); }}
       onKeyDown=${walk(n)} onFocus=${() => { setStop(fn.name); setPointed(fn.name); }} onBlur=${() => setPointed(null)}
-      onMouseEnter=${() => setPointed(fn.name)} onMouseLeave=${() => setPointed(null)}>${fn.name}</a>`;
+      onMouseEnter=${point(fn.name)} onMouseLeave=${() => setPointed(null)}>${fn.name}</a>`;
   };
   return html`<div class="graph-box" ref=${box}>
     <nav class=${active === null ? "graph" : "graph has-active"} aria-label="The library by layers; arrow keys walk, Enter opens"
       style=${{ width: `${width}px`, height: `${height}px` }}>
-      <svg width=${width + 44} height=${height} aria-hidden="true">${edges.filter((e) => !touches(e, active)).map(edge)}${edges.filter((e) => touches(e, active)).map(edge)}</svg>
+      <svg width=${width + 44} height=${height} aria-hidden="true">${others.map(edge)}${edges.filter((e) => touches(e, active)).map(edge)}</svg>
       ${layers.map(
         ({ layer, count, x, width: wide }) => html`<p class="layer" key=${layer} style=${{ left: `${x}px`, width: `${wide}px` }}>
           ${layer === 0 ? "Primitives" : `Layer ${layer}`} <span>${plural(count, "function")}</span>
