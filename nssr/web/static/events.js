@@ -7,6 +7,7 @@ const NAMES = ["state", "progress", "front", "rate", "guide", "note"];
 const ENDED = new Set(["done", "failed", "cancelled"]);
 const PAUSE = 60; // milliseconds: a replay of a thousand events is a few redraws, not a thousand
 const NOTES = 200;
+const SILENCE = 2500; // milliseconds: a stream that is only renewed is no interruption
 
 export const hasEnded = (state) => ENDED.has(state);
 
@@ -18,21 +19,26 @@ export function withEvent(seen, name, data) {
   return { ...seen, [name]: data };
 }
 
-/** Calls `tell({seen, connected, ended})` until the job has ended or the function returned is called. */
-export function follow(id, tell) {
+/**
+ * Calls `tell({seen, connected, ended})` until the job has ended or the function returned is called. `over`: it had ended before,
+ * so that the stream is read once, and may be empty where the server has forgotten the events.
+ */
+export function follow(id, over, tell) {
   let source = null;
   let timer = 0;
   let pending = 0;
+  let silence = 0;
   let wait = 1000;
   let stopped = false;
   let seen = NOTHING_YET;
-  let connected = false;
+  let connected = true;
 
   function stop() {
     stopped = true;
     source?.close();
     clearTimeout(timer);
     clearTimeout(pending);
+    clearTimeout(silence);
   }
 
   function report() {
@@ -75,12 +81,20 @@ export function follow(id, tell) {
       if (first) seen = NOTHING_YET;
       first = false;
       wait = 1000;
+      clearTimeout(silence);
+      silence = 0;
       connected = true;
       report();
     };
     source.onerror = () => {
-      connected = false;
-      report();
+      if (over && !first) {
+        source.close();
+        return;
+      }
+      silence ||= setTimeout(() => {
+        connected = false;
+        report();
+      }, SILENCE);
       if (source.readyState === EventSource.CLOSED && !stopped) {
         clearTimeout(timer);
         timer = setTimeout(again, wait);

@@ -34,10 +34,10 @@ export function tick(value) {
   return (value < 0 ? MINUS : "") + (shown === "1" ? "" : `${shown}\u00d7`) + "10" + raised(Number(exponent));
 }
 
-/** Full digits, for an answer that is going to be used. */
+/** For an answer that is going to be used: all digits but the last, which is where 0.1 + 0.2 is no longer 0.3. */
 export function exact(value) {
   if (typeof value !== "number" || Math.abs(value) >= 1e15 || (value !== 0 && Math.abs(value) < 1e-4)) return number(value, 15);
-  return String(value).replace("-", MINUS);
+  return String(Number(value.toPrecision(15))).replace("-", MINUS);
 }
 
 /** R2, where what is missing to 1 says more than nines do. */

@@ -36,7 +36,8 @@ const withoutEntities = (text) => text.replace(/&([A-Za-z]+);/g, (whole, name) =
 /** Fitted constants have as many digits as they need to read back the same; the text beside the formula keeps them all. */
 function readable(text) {
   const value = Number(text);
-  return /^\d*\.\d{5,}$/.test(text) && value >= 1e-4 && value < 1e15 ? String(Number(value.toPrecision(DIGITS))) : text;
+  const size = Math.abs(value);
+  return /^-?\d*\.\d{5,}$/.test(text) && size >= 1e-4 && size < 1e15 ? String(Number(value.toPrecision(DIGITS))) : text;
 }
 
 /** A `math` element of the allowed parts of `text`, or null where `text` has anything else in it. */

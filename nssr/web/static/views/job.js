@@ -18,7 +18,7 @@ export function Job({ id }) {
   const known = job !== null;
   useEffect(() => {
     if (!known) return undefined;
-    return follow(id, ({ seen, connected, ended }) => {
+    return follow(id, hasEnded(job.state), ({ seen, connected, ended }) => {
       setLive({ seen, connected });
       if (ended) reload();
     });
