@@ -54,6 +54,8 @@ class LiveService:
                 assert self.client.get("/healthz").json() == {"status": "ok"}
                 return
             except httpx.TransportError:
+                dead = self.process.poll() is not None
+                assert not dead, self.log.read_text()[-2000:]
                 assert time.monotonic() < end, self.log.read_text()[-2000:]
                 time.sleep(0.05)
 

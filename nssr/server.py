@@ -10,6 +10,7 @@ import logging
 import os
 import re
 import secrets
+import signal
 import socket
 import sys
 from collections.abc import Sequence
@@ -102,7 +103,7 @@ def _serve(options: argparse.Namespace) -> int:
     logs.to_stderr(logging.DEBUG if options.verbose else logging.INFO)
     sock = _listen(options.host, options.port)
     try:
-        app = create_app(settings)
+        app, service = create_app(settings)
         host = f"[{options.host}]" if ":" in options.host else options.host
         address = f"http://{host}:{sock.getsockname()[1]}/"
         print(f"NSSR serves {settings.data_dir}", flush=True)
@@ -111,7 +112,15 @@ def _serve(options: argparse.Namespace) -> int:
             app, http=PatientProtocol, access_log=False, log_config=None, server_header=False, timeout_keep_alive=15,
             timeout_graceful_shutdown=int(settings.grace_s) + 5, proxy_headers=False,
         )  # fmt: skip
-        uvicorn.Server(config).run(sockets=[sock])
+        # uvicorn stops in peace and then raises the signal again; the peace was what was asked for.
+        signal.signal(signal.SIGTERM, lambda number, frame: None)
+
+        class Server(uvicorn.Server):
+            def handle_exit(self, sig: int, frame: Any) -> None:
+                service.supervisor.stop_soon()  # uvicorn waits for streams before it tells the application anything
+                super().handle_exit(sig, frame)
+
+        Server(config).run(sockets=[sock])
     finally:
         sock.close()
     return 0

@@ -71,6 +71,7 @@ class Supervisor:
         self._tasks: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._changed: dict[str, asyncio.Event] = {}
+        self._event_loop: asyncio.AbstractEventLoop | None = None
         self._loop_task: asyncio.Task[None] | None = None
         self._stopping = False
         self._held = self._starting = 0
@@ -83,12 +84,24 @@ class Supervisor:
             if state == "running":
                 now = await asyncio.to_thread(self.store.requeue, job_id, MOST_ATTEMPTS)
                 log.info("job %s was running when the service ended: %s", job_id, now)
+        self._event_loop = asyncio.get_running_loop()
         self._loop_task = asyncio.create_task(self._loop())
+
+    def stop_soon(self) -> None:
+        """The service is about to stop: streams and clients that wait are let go, no job starts. May be called by a signal."""
+        self._stopping = True
+        if self._event_loop is not None:
+            self._event_loop.call_soon_threadsafe(self._let_go)
+
+    def _let_go(self) -> None:
+        self._wake.set()
+        for job_id in list(self._changed):
+            self._tell(job_id)
 
     async def stop(self, grace: float) -> None:
         """Lets jobs end for ``grace`` seconds; those that do not wait in the queue for the next start of the service."""
         self._stopping = True
-        self._wake.set()
+        self._let_go()
         end = time.monotonic() + grace
         while self.running and time.monotonic() < end:
             await asyncio.sleep(0.05)
@@ -105,8 +118,7 @@ class Supervisor:
             self._loop_task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._loop_task
-        for job_id in list(self._changed):
-            self._tell(job_id)
+        self._let_go()
 
     def wake(self) -> None:
         """There may be something to start."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import signal
 import time
 from argparse import Namespace
 from collections.abc import Callable, Mapping
@@ -174,6 +175,7 @@ def fit(spec: Mapping[str, Any], table: Table, folder: Path, tell: Tell, threads
         raise UserError(str(error)) from error
     except KeyboardInterrupt:
         raise Cancelled from None
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # there is a result now, and only to be written down
     result = _fit_result(model, frame, y)
     if model.stopped_ == "cancelled":
         raise Cancelled(result)

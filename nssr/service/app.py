@@ -26,8 +26,8 @@ from nssr.store import Store
 _PUBLIC = ("/healthz", "/login")
 
 
-def create_app(settings: Settings) -> ASGIApp:
-    """The service for ``settings``. ``UserError`` where its folder cannot be used."""
+def create_app(settings: Settings) -> tuple[ASGIApp, Service]:
+    """The application for ``settings``, and what it shares. ``UserError`` where its folder cannot be used."""
     uploads = settings.data_dir / "uploads"
     store = Store(settings.data_dir / "service.db")
     shutil.rmtree(uploads, ignore_errors=True)  # what a service that was killed had not finished reading
@@ -53,7 +53,7 @@ def create_app(settings: Settings) -> ASGIApp:
         app.include_router(part.router)
     app.mount("/static", StaticFiles(directory=status.PAGE, check_dir=False))
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
-    return Guard(app, settings, metrics.observe)
+    return Guard(app, settings, metrics.observe), service
 
 
 def _facts(service: Service) -> dict[str, dict[tuple[str, ...], float]]:

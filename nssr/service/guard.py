@@ -42,6 +42,7 @@ HEADERS = [
 ]
 
 _SLOWEST = 10_000  # bytes a second, on average
+_DRAINED, _DRAIN_S = 8 << 20, 2.0
 _SAFE = ("GET", "HEAD", "OPTIONS")
 
 
@@ -71,6 +72,8 @@ class Guard:
                 if body.refused is not None and message["status"] != body.refused.status:
                     return  # what the application makes of a body that was cut off; ours follows
                 status = message["status"]
+                if body.unread(scope):
+                    await body.drain()
                 close = [(b"connection", b"close")] if body.unread(scope) else []
                 message = {**message, "headers": [*message.get("headers", ()), *self._headers(scope), *close]}
             elif body.refused is not None and status == 0:
@@ -184,6 +187,18 @@ class _Body:
     def _refuse(self, status: int, detail: str) -> Problem:
         self.refused = Problem(status, detail)
         return self.refused
+
+    async def drain(self) -> None:
+        """Takes what is still under way, up to a point: a connection closed upon unread data is reset, and the client would
+        never see the answer."""
+        left, end = _DRAINED, time.monotonic() + _DRAIN_S
+        while not self._complete and left > 0 and (seconds := end - time.monotonic()) > 0:
+            try:
+                message = await asyncio.wait_for(self._receive(), seconds)
+            except TimeoutError:
+                return
+            left -= len(message.get("body", b""))
+            self._complete = message["type"] != "http.request" or not message.get("more_body", False)
 
     def unread(self, scope: Scope) -> bool:
         """Whether some of the body may still be under way, so that the connection is of no more use."""
