@@ -340,6 +340,9 @@ class Store:
             conn.execute("UPDATE jobs SET cancel = 1 WHERE id = ?", (job_id,))
             return str(row["state"])
 
+    def cancel_asked(self, job_id: str) -> bool:
+        return bool(self._row(job_id)["cancel"])
+
     # ---- events ------------------------------------------------------------------------------------------------------
 
     def add_events(self, job_id: str, events: Sequence[tuple[str, dict[str, Any]]]) -> None:

@@ -29,6 +29,7 @@ EXTREMUM_OF: dict[str, Any] = {"MIN": sympy.Min, "MAX": sympy.Max}
 
 # Sympy multiplies out conditions that hold cases, and refuses to compare infinities and complex numbers.
 _NO_OPERAND = (sympy.Piecewise, sympy.zoo, sympy.nan, sympy.oo, -sympy.oo, sympy.I)
+_SUBSCRIPTED = re.compile(r"[A-Za-z]+(_?[A-Za-z0-9]{1,3})?")  # x0, v_max, alpha; of longer names a subscript makes a riddle
 _ESCAPES = str.maketrans(
     {c: "\\" + c for c in "#$%&_{}"}
     | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
@@ -62,10 +63,10 @@ def _math(inner: str) -> str:
 
 
 class _MathMLPrinter(MathMLPresentationPrinter):
-    """Sympy's, which writes names as they are: those that are no identifiers are escaped, and set as text."""
+    """Sympy's, which writes names as they are: all but short ones are escaped, and set as text."""
 
     def _print_Symbol(self, symbol: Expr, style: str = "plain") -> Any:
-        return super()._print_Symbol(symbol, style) if symbol.name.isidentifier() else self._text(symbol.name)
+        return super()._print_Symbol(symbol, style) if _SUBSCRIPTED.fullmatch(symbol.name) else self._text(symbol.name)
 
     def _print_Function(self, expr: Expr) -> Any:
         name = expr.func.__name__

@@ -41,7 +41,10 @@ def test_a_formula_reads_as_it_is_written() -> None:
     assert "0.5" in words(formula.mathml())
 
 
-@pytest.mark.parametrize("name", ["<script>alert(1)</script>", "a & b", "&lt;", '"><img src=x onerror=a(1)>', "x]]>y", "Δ m/s"])
+NAMES = ["<script>alert(1)</script>", "a & b", "&lt;", '"><img src=x onerror=a(1)>', "x]]>y", "Δ m/s", "semi_major_axis"]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_names_are_text(name: str) -> None:
     formula = FoundFormula(mul(column(0), column(1)), (name, "y"))
     assert name in [e.text for e in elements(formula.mathml())]

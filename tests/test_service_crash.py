@@ -258,3 +258,13 @@ def test_a_locked_library_is_said(service: LiveService) -> None:
         other.execute("ROLLBACK")
         other.close()
     assert service.client.delete("/functions/HERE").status_code == 204
+
+
+def test_a_job_can_be_cancelled_at_any_moment(service: LiveService) -> None:
+    """While it waits, while its process is made, while it loads, while it works."""
+    service.examples("noisy", noisy())
+    for delay in (0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0):
+        job = service.client.post("/fit", json={"dataset_name": "noisy", "max_time": 60}).json()["id"]
+        time.sleep(delay)
+        service.client.delete(f"/jobs/{job}")
+        assert service.until(job, "cancelled", "done", seconds=20)["state"] == "cancelled"

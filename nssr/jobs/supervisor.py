@@ -206,6 +206,11 @@ class Supervisor:
             finally:
                 self._starting -= 1
                 self._starting_writer &= kind not in WRITERS
+            # Somebody may have asked for an end while the process was being made, when there was nobody to tell.
+            if await asyncio.to_thread(self.store.cancel_asked, job_id):
+                self._ask_to_stop(job, "cancelled")
+            elif self._stopping:
+                self._ask_to_stop(job, "shutdown")
             await self._attend(job_id, job, order)
         except Exception:
             log.exception("job %s could not be attended", job_id)

@@ -41,8 +41,8 @@ class Cancelled(Exception):
 class _Listener:
     """The part of a console that sessions use, as events."""
 
-    def __init__(self, tell: Tell) -> None:
-        self._tell = tell
+    def __init__(self, tell: Tell, folder: Path) -> None:
+        self._tell, self._folder = tell, folder
         self._last: tuple[str, float] = "", -math.inf
 
     def progress(self, doing: str, step: int, total: int, remark: str) -> None:
@@ -55,7 +55,7 @@ class _Listener:
         self.progress(doing, 0, 1, "")
 
     def note(self, text: str) -> None:
-        self._tell("note", {"text": text})
+        self._tell("note", {"text": text.replace(f"{self._folder}/", "")})  # where it lies is nobody's business
 
     line = note
 
@@ -87,7 +87,7 @@ def train(spec: Mapping[str, Any], table: Table, folder: Path, tell: Tell, threa
         device="auto", compile="auto", seed=spec.get("seed", 0),
     )  # fmt: skip
     job = Job(spec["target_name"], table, "choose another target_name")
-    listener: Any = _Listener(tell)
+    listener: Any = _Listener(tell, folder)
     interrupts: Any = _AtStake()
     facts: dict[str, Any] = {}
     session = Session(options, [job], listener, interrupts)
@@ -272,7 +272,7 @@ def evaluate(spec: Mapping[str, Any], table: Table, folder: Path, tell: Tell, th
 
     with contextlib.closing(db.init_db(folder / "symbolic.db")) as conn:
         state = registry.load_registry(conn)
-    listener = _Listener(tell)
+    listener = _Listener(tell, folder)
     examples = plain_examples(table.sample(KNOWN_ROWS, 0).examples())
     width = len(table.names)
     judged = [i for i, e in sorted(state["metadata"].items()) if 1 <= e["arity"] <= width]

@@ -101,7 +101,7 @@ class Guard:
 
     @staticmethod
     def _headers(scope: Scope) -> list[tuple[bytes, bytes]]:
-        cache = b"public, max-age=300" if scope["path"].startswith("/static/") else b"no-store"
+        cache = b"no-cache" if scope["path"].startswith("/static/") else b"no-store"  # modules of two versions must not mix
         return [*HEADERS, (b"cache-control", cache)]
 
     # ---- checks ------------------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """uvicorn's protocol with an end to its patience: a client that never finishes the head of a request is let go.
 
-(Bodies are timed by the guard, idle connections by uvicorn itself.)
+(Bodies are timed by the guard, idle connections by uvicorn itself.) What is no HTTP at all is answered as everything else is.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ import asyncio
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from nssr.service.problems import MEDIA_TYPE, answer
 
 HEAD_S = 15.0
 
@@ -27,6 +29,13 @@ class PatientProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._wait_no_more()
         super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        body = answer(400, msg).body
+        head = "HTTP/1.1 400 Bad Request\r\nconnection: close\r\n"
+        head += f"content-type: {MEDIA_TYPE}\r\ncontent-length: {len(body)}\r\n\r\n"
+        self.transport.write(head.encode() + bytes(body))
+        self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._wait_no_more()

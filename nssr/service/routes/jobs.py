@@ -16,6 +16,7 @@ from nssr.service.bodies import Evaluate, Fit, Function, Job, Jobs, Keep, Kind, 
 from nssr.service.core import TAKEN_ON, Service, Shared, accepted, shown
 from nssr.service.problems import Problem, documented
 from nssr.service.streams import EventStream, events_of
+from nssr.units import dimensions
 
 router = APIRouter(tags=["jobs"])
 
@@ -65,9 +66,12 @@ def _check_fit(body: Fit, service: Service) -> None:
             operation_names.operations(body.operations)
         except ValueError as error:
             raise Problem(422, str(error)) from None
-    strange = sorted(set(body.units or ()) - set(names))
-    if strange:
-        raise Problem(422, f"There is a unit for {strange[0]!r}, which is no column.")
+    if body.units is not None:
+        target = body.target or facts["target"]
+        try:
+            dimensions(body.units, [name for name in names if name != target], target)
+        except ValueError as error:
+            raise Problem(422, str(error)) from None
 
 
 @router.post("/test/eval", status_code=202, response_model=Job, responses={**TAKEN_ON, **documented(429)})
