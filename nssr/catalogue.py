@@ -47,7 +47,7 @@ class Catalogue:
         self.path = path
         self._texts: dict[tuple[int, str], dict[str, Any]] = {}
         self._loaded: tuple[int, registry.State, dict[int, str]] | None = None
-        self._lock = threading.Lock()
+        self._lock, self._writing = threading.Lock(), threading.Lock()
         with self._opened() as conn:
             registry.init_registry(conn, packs)
         self._reader = sqlite3.connect(
@@ -57,6 +57,12 @@ class Catalogue:
 
     def close(self) -> None:
         self._reader.close()
+
+    def warm_up(self) -> None:
+        """Writes all formulas, and loads the algebra that it takes, so that the first to ask does not wait for that."""
+        from nssr import symbolic  # noqa: F401
+
+        self.functions()
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection]:
@@ -119,16 +125,18 @@ class Catalogue:
 
     def _written(self, state: registry.State, func_id: int) -> dict[str, Any]:
         key = func_id, state["metadata"][func_id]["name"]
-        found = self._texts.get(key)
-        if found is None:
-            formula = formula_of(state, func_id)
-            found = {
-                "composition": formula.structure(), "formula": str(formula), "latex": formula.latex(), "mathml": formula.mathml(),
-            }  # fmt: skip
-            if len(self._texts) >= _TEXTS_KEPT:
-                self._texts.clear()
-            self._texts[key] = found
-        return dict(found)
+        if key in self._texts:
+            return dict(self._texts[key])
+        with self._writing:  # one of those who ask for a new function writes it, the others wait
+            if key not in self._texts:
+                if len(self._texts) >= _TEXTS_KEPT:
+                    self._texts.clear()
+                formula = formula_of(state, func_id)
+                self._texts[key] = {
+                    "composition": formula.structure(), "formula": str(formula), "latex": formula.latex(),
+                    "mathml": formula.mathml(),
+                }  # fmt: skip
+            return dict(self._texts[key])
 
     # ---- using -------------------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -39,7 +40,9 @@ def create_app(settings: Settings) -> tuple[ASGIApp, Service]:
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
         await service.supervisor.start()
+        warming = asyncio.create_task(asyncio.to_thread(catalogue.warm_up))
         yield
+        await asyncio.wait({warming})
         await service.supervisor.stop(settings.grace_s)
         catalogue.close()
 
