@@ -49,6 +49,7 @@ async def client(k: int, url: str, end: float, seen: Seen) -> None:
     headers = {"Authorization": f"Bearer {TOKEN}"}
     # Without certificates, which this takes 30 ms to load: the first seconds would measure that.
     async with httpx.AsyncClient(base_url=url, headers=headers, timeout=60, trust_env=False, verify=False) as http:
+        await asyncio.sleep(rng.uniform(0, 1))  # people do not all come at the same moment
         while time.monotonic() < end:
             what = rng.random()
             began = time.monotonic()
