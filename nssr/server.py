@@ -6,6 +6,7 @@ Exit status 0 after SIGTERM or Ctrl-C, 2 where something given was refused.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import os
 import re
@@ -81,9 +82,11 @@ def _settings(options: argparse.Namespace) -> Any:
 def _listen(host: str, port: int) -> socket.socket:
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        sock = socket.socket(family, socket.SOCK_STREAM)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind((host, port))
+        with contextlib.ExitStack() as closing:
+            sock = closing.enter_context(socket.socket(family, socket.SOCK_STREAM))
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind((host, port))
+            closing.pop_all()
         return sock
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or error
