@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from benchmarks.live_service import KEPLER, TOKEN, LiveService, detail, parsed, served
+from benchmarks.live_service import KEPLER, ROOT, TOKEN, LiveService, detail, parsed, served
 
 
 @pytest.fixture(scope="module")
@@ -169,8 +169,9 @@ def test_a_copy_of_the_library_opens(service: LiveService, tmp_path: Path) -> No
 
 
 def test_a_law_is_found_watched_and_kept(service: LiveService) -> None:
-    service.upload("kepler", KEPLER)
-    answer = service.client.post("/fit", json={"dataset_name": "kepler", "max_time": 8})
+    """The example of the README."""
+    service.upload("planets", (ROOT / "examples" / "kepler_1619.csv").read_bytes())
+    answer = service.client.post("/fit", json={"dataset_name": "planets", "max_time": 8})
     job_id = answer.json()["id"]
     seen: list[tuple[int, str, dict]] = []
     with service.client.stream("GET", f"/jobs/{job_id}/events") as response:
@@ -187,6 +188,7 @@ def test_a_law_is_found_watched_and_kept(service: LiveService) -> None:
     result = service.job(job_id)["result"]
     chosen = result["equations"][result["chosen"]]
     assert chosen["formula"] == result["formula"]
+    assert f'"formula":"{result["formula"]}"' in (ROOT / "README.md").read_text()
     assert chosen["r2"] > 0.9999
     assert math.isclose(result["fit"]["predicted"][2], 365.25, rel_tol=0.01)
     assert "trees" not in result
