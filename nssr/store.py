@@ -27,6 +27,7 @@ FORMAT = 1
 """Kept in ``PRAGMA user_version``."""
 
 BUSY_SECONDS = 5.0
+MOST_RESTARTS = 20
 EVENTS_KEPT = 2000
 """Events of one job that are kept, first to go the oldest; and jobs whose events are kept at all: the last so many."""
 JOBS_WITH_EVENTS = 500
@@ -42,7 +43,8 @@ CREATE TABLE IF NOT EXISTS dataset_texts (
 );
 CREATE TABLE IF NOT EXISTS jobs (
     n INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, kind TEXT NOT NULL, state TEXT NOT NULL, spec TEXT NOT NULL,
-    dataset INTEGER, attempts INTEGER NOT NULL DEFAULT 0, cancel INTEGER NOT NULL DEFAULT 0, created_at TEXT NOT NULL,
+    dataset INTEGER, attempts INTEGER NOT NULL DEFAULT 0, restarts INTEGER NOT NULL DEFAULT 0,
+    cancel INTEGER NOT NULL DEFAULT 0, created_at TEXT NOT NULL,
     started_at TEXT, ended_at TEXT, seconds REAL, error TEXT, result TEXT
 );
 CREATE INDEX IF NOT EXISTS jobs_by_state ON jobs (state, n);
@@ -280,10 +282,11 @@ class Store:
     def requeue(self, job_id: str, most_attempts: int, *, blameless: bool = False) -> str:
         """A job whose process is gone waits again, or fails after so many attempts; its state then.
 
-        ``blameless``: it was the service that stopped it, so the attempt does not count.
+        ``blameless``: it was the service that stopped or died, so the attempt does not count. One that was running at the end of
+        `MOST_RESTARTS` services fails all the same: it may be what ends them.
         """
         with self._transaction() as conn:
-            row = conn.execute("SELECT state, attempts, cancel FROM jobs WHERE id = ?", (job_id,)).fetchone()
+            row = conn.execute("SELECT state, attempts, restarts, cancel FROM jobs WHERE id = ?", (job_id,)).fetchone()
             if row is None or row["state"] != "running":
                 return str(row["state"]) if row is not None else "gone"
             if row["cancel"]:
@@ -292,9 +295,14 @@ class Store:
             if not blameless and row["attempts"] >= most_attempts:
                 self._end(conn, job_id, "failed", f"its process ended {row['attempts']} times before it was done", None, None)
                 return "failed"
+            if row["restarts"] >= MOST_RESTARTS:
+                self._end(conn, job_id, "failed", f"the service ended {row['restarts']} times while it ran", None, None)
+                return "failed"
+            again = int(blameless)
             conn.execute(
-                "UPDATE jobs SET state = 'queued', started_at = NULL, attempts = attempts - ? WHERE id = ?",
-                (1 if blameless else 0, job_id),
+                "UPDATE jobs SET state = 'queued', started_at = NULL, attempts = attempts - ?1, restarts = restarts + ?1 "
+                "WHERE id = ?2",
+                (again, job_id),
             )
             _append(conn, job_id, [("state", {"state": "queued"})])
             return "queued"

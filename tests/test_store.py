@@ -11,7 +11,7 @@ import pytest
 
 from nssr import store as store_module
 from nssr.errors import UserError
-from nssr.store import EVENTS_KEPT, Full, InUse, Missing, Store, Taken
+from nssr.store import EVENTS_KEPT, MOST_RESTARTS, Full, InUse, Missing, Store, Taken
 
 
 @pytest.fixture
@@ -74,6 +74,12 @@ def test_a_job_that_is_tried_again(store: Store) -> None:
     for _ in range(10):  # the service was stopped ten times: no fault of the job
         store.start(other)
         assert store.requeue(other, 3, blameless=True) == "queued"
+    poison = add(store)
+    for _ in range(MOST_RESTARTS):
+        store.start(poison)
+        assert store.requeue(poison, 3, blameless=True) == "queued"
+    store.start(poison)
+    assert store.requeue(poison, 3, blameless=True) == "failed"
     cancelled = add(store)
     store.start(cancelled)
     assert store.ask_to_cancel(cancelled) == "running"

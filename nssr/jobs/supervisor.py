@@ -82,7 +82,7 @@ class Supervisor:
     async def start(self) -> None:
         for job_id, _, state in await asyncio.to_thread(self.store.open_jobs):
             if state == "running":
-                now = await asyncio.to_thread(self.store.requeue, job_id, MOST_ATTEMPTS)
+                now = await asyncio.to_thread(self.store.requeue, job_id, MOST_ATTEMPTS, blameless=True)
                 log.info("job %s was running when the service ended: %s", job_id, now)
         self._event_loop = asyncio.get_running_loop()
         self._loop_task = asyncio.create_task(self._loop())
