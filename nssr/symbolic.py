@@ -12,6 +12,7 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 import sympy
+from sympy.core.alphabets import greeks
 from sympy.printing.mathml import MathMLPresentationPrinter
 
 from nssr.algebra import Algebra, Expr
@@ -30,6 +31,7 @@ EXTREMUM_OF: dict[str, Any] = {"MIN": sympy.Min, "MAX": sympy.Max}
 # Sympy multiplies out conditions that hold cases, and refuses to compare infinities and complex numbers.
 _NO_OPERAND = (sympy.Piecewise, sympy.zoo, sympy.nan, sympy.oo, -sympy.oo, sympy.I)
 _SUBSCRIPTED = re.compile(r"[A-Za-z]+(_?[A-Za-z0-9]{1,3})?")  # x0, v_max, alpha; of longer names a subscript makes a riddle
+_LETTER = re.compile(rf"([A-Za-z]|{'|'.join(greeks)})(_?[A-Za-z0-9]{{1,3}})?", re.IGNORECASE)
 _ESCAPES = str.maketrans(
     {c: "\\" + c for c in "#$%&_{}"}
     | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
@@ -49,7 +51,10 @@ def latex(algebra: Algebra) -> str:
 
 def mathml(algebra: Algebra) -> str:
     """The simplified expression in presentation MathML: one ``math`` element, well-formed whatever the names are."""
-    return _math(_MathMLPrinter().doprint(expression(algebra)))
+    spelled = expression(algebra)
+    words = any(not _LETTER.fullmatch(symbol.name) for symbol in spelled.free_symbols)
+    # Words side by side would read as one.
+    return _math(_MathMLPrinter({"mul_symbol": "dot"} if words else {}).doprint(spelled))
 
 
 def mathml_text(text: str) -> str:

@@ -50,6 +50,11 @@ def test_names_are_text(name: str) -> None:
     assert name in [e.text for e in elements(formula.mathml())]
 
 
+def test_long_names_keep_apart() -> None:
+    formula = FoundFormula(mul(number(2.5), mul(column(0), column(1))), ("mass", "height"))
+    assert words(formula.mathml()) == "2.5\u00b7height\u00b7mass"
+
+
 @pytest.mark.parametrize("name", ["</mi><script>", "A & B", "plain"])
 def test_functions_of_a_library_are_text(name: str) -> None:
     conn = db.init_db(":memory:")
