@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 
 ROOT = Path(__file__).resolve().parent.parent
 TOKEN = "token-of-the-tests-0123456789"
@@ -67,6 +68,10 @@ class LiveService:
         assert self.process.stdout is not None
         self.process.stdout.close()
         return status
+
+    def memory_mb(self) -> float:
+        assert self.process is not None
+        return float(psutil.Process(self.process.pid).memory_info().rss) / 1e6
 
     # ---- what tests often do -----------------------------------------------------------------------------------------
 

@@ -42,7 +42,7 @@ HEADERS = [
 ]
 
 _SLOWEST = 10_000  # bytes a second, on average
-_DRAINED, _DRAIN_S = 8 << 20, 2.0
+_DRAIN_S = 10.0
 _SAFE = ("GET", "HEAD", "OPTIONS")
 
 
@@ -72,12 +72,12 @@ class Guard:
                 if body.refused is not None and message["status"] != body.refused.status:
                     return  # what the application makes of a body that was cut off; ours follows
                 status = message["status"]
-                if body.unread(scope):
-                    await body.drain()
                 close = [(b"connection", b"close")] if body.unread(scope) else []
                 message = {**message, "headers": [*message.get("headers", ()), *self._headers(scope), *close]}
             elif body.refused is not None and status == 0:
                 return
+            elif not message.get("more_body", False) and body.unread(scope):
+                await body.drain()  # the head of the answer is out, so a client that looks can stop sending
             await send(message)
 
         self._now += 1
@@ -189,15 +189,14 @@ class _Body:
         return self.refused
 
     async def drain(self) -> None:
-        """Takes what is still under way, up to a point: a connection closed upon unread data is reset, and the client would
+        """Takes what is still under way, for a while: a connection closed upon unread data is reset, and the client would
         never see the answer."""
-        left, end = _DRAINED, time.monotonic() + _DRAIN_S
-        while not self._complete and left > 0 and (seconds := end - time.monotonic()) > 0:
+        end = time.monotonic() + _DRAIN_S
+        while not self._complete and (seconds := end - time.monotonic()) > 0:
             try:
                 message = await asyncio.wait_for(self._receive(), seconds)
             except TimeoutError:
                 return
-            left -= len(message.get("body", b""))
             self._complete = message["type"] != "http.request" or not message.get("more_body", False)
 
     def unread(self, scope: Scope) -> bool:
