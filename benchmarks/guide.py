@@ -1,8 +1,9 @@
 """What the guide is worth: ``python -m benchmarks.guide --json FILE``.
 
-Ranks of the first solution under each order, on frozen sets of dreams that training did not see and on tasks written by hand;
-then the wall-clock of whole searches, forward passes included; then, with ``--controls SECONDS``, networks trained for so many
-CPU-seconds each on the same dreams. What a rank is stands in `guide_ranks`.
+Accuracy and calibration of every head (`guide_calibration`); ranks of the first solution under each order, on frozen sets of
+dreams that training did not see and on tasks written by hand, with a plot beside the JSON; the wall-clock of whole searches,
+forward passes included. With ``--controls SECONDS``, and nothing else, networks trained for so many CPU-seconds each on the
+same dreams. What a rank is stands in `guide_ranks`.
 """
 
 from __future__ import annotations
@@ -23,9 +24,12 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import guide_calibration
+from benchmarks.guide_plot import solved_against_candidates
 from benchmarks.guide_ranks import RankedTask, Space, rank, ranked_tasks, ratio, uniform, with_solvers
 from benchmarks.guide_tasks import library, written_tasks
 from nssr import pretrained, registry, search
+from nssr.dream_training import held_out
 from nssr.dreams import Dreamer, Part
 from nssr.encoding import format_tasks
 from nssr.guide import SlotScores, mixed
@@ -35,6 +39,7 @@ from nssr.sleeping import sleep
 
 ORDERS = ("uniform", "size", "unigram", "guided", "mixed", "interleaved")
 SLEEP_EPOCHS = 40
+HEAD_TASKS = 2048
 Opinion = Callable[[RankedTask], SlotScores]
 
 
@@ -138,8 +143,9 @@ def main() -> int:
     parser.add_argument("--guide", metavar="FILE", help="a guide.safetensors (default: NSSR's own)")
     parser.add_argument("--tasks", type=int, default=200, help="tasks of each set and seed (default: 200)")
     parser.add_argument("--seeds", type=int, default=3, help="seeds (default: 3)")
-    parser.add_argument("--searches", type=int, default=20, help="whole searches of each seed (default: 20)")
+    parser.add_argument("--searches", type=int, default=20, help="whole searches of each seed, or 0 (default: 20)")
     parser.add_argument("--controls", type=float, default=0.0, metavar="SECONDS", help="train the controls for so long each")
+    parser.add_argument("--networks", default="", metavar="WORDS", help="only controls whose names hold one of these")
     options = parser.parse_args()
     torch.set_num_threads(1)
     console = Console()
@@ -148,7 +154,9 @@ def main() -> int:
     if options.controls:
         from benchmarks.guide_control_runs import controls
 
-        result["controls"] = controls(options.controls, options.seeds, options.tasks, console)
+        result["controls"] = controls(
+            options.controls, options.seeds, options.tasks, console, only=[w.strip() for w in options.networks.split(",") if w]
+        )
     else:
         _measure(result, guide, options, console)
     Path(options.json).write_text(json.dumps(result, indent=1) + "\n")
@@ -164,6 +172,12 @@ def _measure(result: dict[str, Any], guide: pretrained.Pretrained, options: argp
     }  # fmt: skip
     priors = {k: pretrained.prior(guide, registry.plain_names(s)) for k, s in (("plain", plain), ("grown", grown))}
     learned = [i for i, entry in grown["metadata"].items() if entry["composition"] is not None]
+    model, shape = models["plain"], {"input_dim": models["plain"].input_dim, "seq_len": models["plain"].seq_len}
+    result["heads"] = {}
+    for part in (Part.BEHAVIOUR, Part.STRUCTURE):
+        name = f"held out by {part.name.lower()}"
+        result["heads"][name] = guide_calibration.heads(model, held_out(plain, part, HEAD_TASKS, seed=4000, **shape))
+        guide_calibration.show(console, name, result["heads"][name])
     tasks: dict[str, tuple[str, list[RankedTask]]] = {}
     for seed in range(options.seeds):
         n, rng = options.tasks, np.random.default_rng(seed)
@@ -185,6 +199,9 @@ def _measure(result: dict[str, Any], guide: pretrained.Pretrained, options: argp
         result["sets"][name] = summary(found, np.array([t.kind for t in some]), rng)
         result["sets"][name]["ranks"] = {order: row.tolist() for order, row in found.items()}
         _show(console, name, result["sets"][name])
+    plot = Path(options.json).with_suffix(".png")
+    if not solved_against_candidates(result["sets"], plot):
+        console.print("no plot: matplotlib is not installed")
     written = {}
     for task in written_tasks():
         x = np.column_stack([c.astype(float) for c in task.columns])
@@ -202,6 +219,8 @@ def _measure(result: dict[str, Any], guide: pretrained.Pretrained, options: argp
     console.print(f"written by hand: unigram/mixed {r[0]:.2f} [{r[1]:.2f}-{r[2]:.2f}], {solved} of {len(written)} within 1e6")
     for name, row in written.items():
         console.print(f"  {name}: " + ("outside the space" if row is None else f"{row['mixed']:.0f} ({row['unigram']:.0f})"))
+    if not options.searches:
+        return
     clock = [one for seed in range(options.seeds) for one in wall_clock(grown, models["grown"], options.searches, 5000 + seed)]
     result["wall clock"] = clock
     both = [c for c in clock if c["guided found"] and c["size found"]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,31 +14,47 @@ from benchmarks.guide_controls import DeepSets, OnePass, ShuffledStream
 from benchmarks.guide_ranks import Space, ranked_tasks, ratio
 from benchmarks.guide_tasks import library
 from nssr import pretrained
-from nssr.dream_training import DreamSettings, DreamStream, DreamTrainer, evaluate, held_out
+from nssr.dream_training import DreamSettings, DreamStream, DreamTrainer, dream_optimizer, evaluate, held_out
 from nssr.dreams import Dreamer, Part
 from nssr.model import create_model
-from nssr.optimizer import EMA, make_optimizer
+from nssr.optimizer import EMA
 
 SHAPE = {"input_dim": 32, "seq_len": 8}
 
 
-def _trm(n: int, **changes: Any) -> Any:
-    return create_model(**{**SHAPE, "d_model": 128, "n_functions": n, "dropout": 0.0, "T": 1, "n_recursions": 2, **changes})
+ADAMW = {"batch_size": 256, "lr": 2e-3, "muon": False}
+TOKENS = {**ADAMW, "batch_size": 128}
+"""Settings that were best for what they are given to, before Muon."""
+
+
+def _set(n: int, **changes: Any) -> Any:
+    usual = {"d_model": 128, "reading": "set", "dropout": 0.0, "T": 1, "n_recursions": 2}
+    return create_model(**{**SHAPE, **usual, "n_functions": n, **changes})
+
+
+def _tokens(n: int, **changes: Any) -> Any:
+    return _set(n, **{"reading": "tokens", **changes})
 
 
 NETWORKS: dict[str, tuple[Callable[[int], Any], dict[str, Any], type[DreamStream]]] = {
-    "TRM, T=1 n=2 (shipped)": (_trm, {"batch_size": 128}, DreamStream),
-    "TRM, T=1 n=1": (lambda n: _trm(n, n_recursions=1), {"batch_size": 128}, DreamStream),
-    "TRM, T=2 n=2": (lambda n: _trm(n, T=2), {"batch_size": 128}, DreamStream),
-    "TRM, 2 supervision steps": (_trm, {"batch_size": 128, "n_sup": 2}, DreamStream),
-    "TRM, simplest answer only": (_trm, {"batch_size": 128, "all_solvers": False}, DreamStream),
-    "DeepSets, equal size": (lambda n: DeepSets(n_functions=n, **SHAPE), {"batch_size": 256}, DreamStream),
-    "one pass of six layers": (lambda n: OnePass(n_functions=n, **SHAPE), {"batch_size": 128}, DreamStream),
-    "TRM, outputs shuffled": (_trm, {"batch_size": 128}, ShuffledStream),
+    "set TRM, Muon (shipped)": (_set, {}, DreamStream),
+    "set TRM, AdamW": (_set, ADAMW, DreamStream),
+    "set TRM, n=1": (lambda n: _set(n, n_recursions=1), {}, DreamStream),
+    "set TRM, T=2": (lambda n: _set(n, T=2), {}, DreamStream),
+    "set TRM, 2 supervision steps": (_set, {"n_sup": 2}, DreamStream),
+    "set TRM, simplest answer only": (_set, {"all_solvers": False}, DreamStream),
+    "DeepSets, AdamW": (lambda n: DeepSets(n_functions=n, **SHAPE), ADAMW, DreamStream),
+    "DeepSets, Muon": (lambda n: DeepSets(n_functions=n, **SHAPE), {}, DreamStream),
+    "token TRM, AdamW (shipped before)": (_tokens, TOKENS, DreamStream),
+    "token TRM, Muon": (_tokens, {"batch_size": 256}, DreamStream),
+    "one pass of six layers, AdamW": (lambda n: OnePass(n_functions=n, **SHAPE), TOKENS, DreamStream),
+    "set TRM, outputs shuffled": (_set, {}, ShuffledStream),
 }
 
 
-def controls(seconds: float, seeds: int, n_tasks: int, console: Console) -> list[dict[str, Any]]:
+def controls(
+    seconds: float, seeds: int, n_tasks: int, console: Console, *, only: Sequence[str] = ()
+) -> list[dict[str, Any]]:
     """Each network, seed by seed: tasks seen, held-out -ln p, rank ratios against the unigram order."""
     from benchmarks.guide import opinion_of, ranks
 
@@ -50,17 +66,18 @@ def controls(seconds: float, seeds: int, n_tasks: int, console: Console) -> list
         tasks = ranked_tasks(state, Part.BEHAVIOUR, n_tasks, seed=1000 + seed, space=space)
         joined = np.array([task.kind == 3 for task in tasks])
         held = held_out(state, Part.BEHAVIOUR, 1024, seed=99, **SHAPE)
-        for name, (make, changes, stream) in {"untrained": (_trm, {}, DreamStream), **NETWORKS}.items():
+        for name, (make, changes, stream) in {"untrained": (_set, {}, DreamStream), **NETWORKS}.items():
+            if only and not any(word in name for word in only):
+                continue
             torch.manual_seed(seed)
             settings = DreamSettings(**changes, seed=seed)
             model = make(space.table.n_functions)
             dreams = stream(Dreamer(state, seed=seed + 1), **SHAPE, seed=seed)
-            optimizer = make_optimizer(model, lr=settings.lr, weight_decay=settings.weight_decay)
-            trainer = DreamTrainer(model, optimizer, EMA(model, settings.ema), dreams, settings)
+            trainer = DreamTrainer(model, dream_optimizer(model, settings), EMA(model, settings.ema), dreams, settings)
             trainer.measure_features()
             start = time.process_time()
             if name != "untrained":
-                trainer.train(seconds)
+                trainer.train(seconds, clock=time.process_time)
             row: dict[str, Any] = {
                 "network": name, "seed": seed, "weights": sum(p.numel() for p in model.parameters()),
                 "cpu_seconds": time.process_time() - start, "tasks": trainer.tasks,

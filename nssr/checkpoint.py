@@ -27,6 +27,11 @@ from .optimizer import EMA, grow
 FORMAT = "nssr-guide"
 FORMAT_VERSION = 1
 
+
+class OtherReading(UserError):
+    """A guide of the right sizes whose weights are those of another network, such as an older NSSR made."""
+
+
 _LEFT_BEHIND_S = 3600.0  # a temporary file older than this belongs to a process that was killed
 
 
@@ -103,7 +108,7 @@ def load(
         return False
     # Everything is tried on stand-ins of the saved size first, so that a file that fails half-way changes nothing.
     try:
-        stand_in = TRM(**{**model.settings, "n_functions": len(known)}).to(model.device)
+        stand_in = type(model)(**{**model.settings, "n_functions": len(known)}).to(model.device)
         stand_in.load_state_dict(saved["model"])
         average = EMA(stand_in)
         if saved["ema"] is not None:
@@ -155,7 +160,12 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def _require_same_architecture(path: Path, saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    saved = {"reading": "tokens", **saved}  # what there was before there were two
     differing = [name for name in wanted if saved.get(name) != wanted[name]]
+    if differing == ["reading"]:
+        raise OtherReading(
+            f"{path} holds a guide that reads its examples as {saved['reading']}, not as {wanted['reading']} as this one does"
+        )
     if differing:
         theirs = ", ".join(f"{name}={saved.get(name)}" for name in differing)
         mine = ", ".join(f"{name}={wanted[name]}" for name in differing)

@@ -65,8 +65,9 @@ def enable_compile(model: TRM, mode: str = "auto", *, batch_size: int = 64) -> b
 
 def _warm_up(model: TRM, compiled: Callable[[Tensor, Tensor | None], Tensor], batch_size: int) -> None:
     """One call of each kind that training makes (without gradient, with it, and its backward pass)."""
-    h = torch.zeros(max(batch_size, 2), model.seq_len, model.d_model, device=model.device)
-    mask = torch.ones(h.shape[0], 1, 1, model.seq_len, dtype=torch.bool, device=model.device)
+    x = torch.zeros(max(batch_size, 2), model.seq_len, model.input_dim, device=model.device)
+    with torch.no_grad():
+        h, _, mask = model._read(x)
     mark_step(model.device)
     with torch.no_grad():
         compiled(h, mask)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from .model import TRM, resize_heads
+from .muon import Muon
 
 
 class EMA:
@@ -56,6 +57,24 @@ def make_optimizer(model: TRM, lr: float = 1e-3, *, weight_decay: float = 0.1) -
     rest = [p for p in model.parameters() if p.ndim != 2]
     groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": rest, "weight_decay": 0.0}]
     return torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.95), fused=True)
+
+
+MATRIX_RATE = 7.5
+"""The learning rate of Muon's matrices, in units of that of the rest."""
+
+
+def make_muon(model: TRM, lr: float = 4e-3, *, weight_decay: float = 0.05) -> Muon:
+    """The optimizer of a long training: Muon for the matrices inside the network, AdamW for the one that reads features, the
+    heads, and all vectors."""
+    named = list(model.named_parameters())
+    heads = [p for name, p in named if name.endswith("_head.weight")]
+    first, *hidden = [p for name, p in named if p.ndim == 2 and not name.endswith("_head.weight")]
+    groups: list[dict[str, Any]] = [
+        {"params": hidden, "orthogonal": True, "lr": MATRIX_RATE * lr, "weight_decay": weight_decay},
+        {"params": [first, *heads], "weight_decay": weight_decay},
+        {"params": [p for _, p in named if p.ndim != 2], "weight_decay": 0.0},
+    ]
+    return Muon(groups, lr=lr)
 
 
 def grow(model: TRM, optimizer: torch.optim.Optimizer, new_n: int, *, ema: EMA | None = None) -> torch.optim.Optimizer:

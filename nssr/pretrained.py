@@ -51,7 +51,7 @@ def save(path: str | os.PathLike[str], model: TRM, vocabulary: Sequence[str], fa
         raise ValueError(f"the model has {model.n_functions} functions and the vocabulary {len(vocabulary)}")
     card = {
         "format": FORMAT, "format_version": FORMAT_VERSION, "encoding_version": ENCODING_VERSION,
-        "settings": model.settings, "vocabulary": list(vocabulary), **facts,
+        "reading": model.reading, "settings": model.settings, "vocabulary": list(vocabulary), **facts,
     }  # fmt: skip
     tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     for place, content in (
@@ -70,7 +70,7 @@ def load(path: str | os.PathLike[str] | None = None) -> Pretrained:
     from safetensors import SafetensorError
     from safetensors.torch import load as from_bytes
 
-    from nssr.model import TRM
+    from nssr.model import create_model
 
     path = SHIPPED if path is None else Path(path)
     try:
@@ -95,7 +95,7 @@ def load(path: str | os.PathLike[str] | None = None) -> Pretrained:
         raise UserError(f"{path} is damaged or no safetensors file") from error
     try:
         vocabulary = tuple(str(name) for name in card["vocabulary"])
-        model = TRM(**card["settings"])
+        model = create_model(reading=card.get("reading", "tokens"), **card["settings"])
         if len(vocabulary) != model.n_functions:
             raise ValueError("its vocabulary is not that of its heads")
         model.load_state_dict(tensors)
@@ -109,9 +109,9 @@ def fitted_to(guide: Pretrained, names: Sequence[str]) -> TRM:
     """A copy of the model whose heads are those of a library with these functions, by name."""
     import torch
 
-    from nssr.model import FUNCTION_HEADS, TRM
+    from nssr.model import FUNCTION_HEADS
 
-    model = TRM(**{**guide.model.settings, "n_functions": len(names)}).train(False)
+    model = type(guide.model)(**{**guide.model.settings, "n_functions": len(names)}).train(False)
     known = {name: k for k, name in enumerate(guide.vocabulary)}
     places = torch.tensor([known.get(name, -1) for name in names])
     state = dict(guide.model.state_dict())

@@ -45,7 +45,8 @@ SIMPLE_SHARE = 0.25  # of MAX_CANDIDATES for each simple composition type
 PRIOR_SHARE = 0.15
 """Share of the prior in every slot, at the temperature at which a search starts; hotter means more of it."""
 CARRIES = 4
-CARRY_NOISE = 0.25  # of the unit-RMS state
+CARRY_NOISE = 0.1
+"""Of the unit-RMS state. At 0.25 the opinion lost 0.04 of its -ln p of 5.68, at 0.1 less than 0.01."""
 START_TEMPERATURE = 2.0
 TEMPERATURE_DECAY = 0.05
 

@@ -12,6 +12,7 @@ import sqlite3
 import tempfile
 from argparse import Namespace
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 SAMPLE_ROWS = 4000
 """Tables with more rows are searched on a sample; what is found is checked on all of them."""
 
-_SIZES = ("input_dim", "seq_len", "d_model", "n_heads", "n_layers", "n_recursions", "T", "dropout")
+_SIZES = ("reading", "input_dim", "seq_len", "d_model", "n_heads", "n_layers", "n_recursions", "T", "dropout")
 
 
 @dataclass(slots=True)
@@ -124,7 +125,7 @@ class Session:
     # ---- the model ---------------------------------------------------------------------------------------------------
 
     def _check_model(self) -> torch.device:
-        """The device, once it is sure that it exists and that the checkpoint, if there is one, can be loaded."""
+        """The device, once it is sure that it exists and that the checkpoint, if there is one, can be loaded or done without."""
         from nssr import checkpoint, device
         from nssr.model import create_model
 
@@ -134,7 +135,8 @@ class Session:
             vocab = checkpoint.read(path)["vocab"]
             config = self._config()
             model = create_model(n_functions=len(vocab), **{k: config[k] for k in _SIZES})
-            checkpoint.load(path, model, None, None, vocab)
+            with suppress(checkpoint.OtherReading):  # told when the model is made
+                checkpoint.load(path, model, None, None, vocab)
         return where
 
     def _config(self) -> dict[str, Any]:
@@ -146,7 +148,7 @@ class Session:
     def _make_model(self, where: Any) -> None:
         import torch
 
-        from nssr import device, learning
+        from nssr import checkpoint, device, learning
         from nssr.model import create_model
         from nssr.optimizer import EMA, make_optimizer
 
@@ -160,10 +162,15 @@ class Session:
         self.optimizer = make_optimizer(self.model, lr=config["lr"])
         self.state["config"] = config
         self.state["ema"] = EMA(self.model)
-        loaded = learning.load_checkpoint(self.model, self.optimizer, self.state)
         path = learning.checkpoint_path(self.state)
-        if not loaded and path.exists():
-            self.console.note(f"the model in {path} belongs to another library; this one starts anew")
+        try:
+            loaded = learning.load_checkpoint(self.model, self.optimizer, self.state)
+        except checkpoint.OtherReading as error:
+            loaded = False
+            self.console.note(f"{error}; this one starts anew")
+        else:
+            if not loaded and path.exists():
+                self.console.note(f"the model in {path} belongs to another library; this one starts anew")
         if not loaded and self.options.guide == "on":
             self._take_shipped()
         if self.options.compile != "off":

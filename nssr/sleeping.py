@@ -24,7 +24,7 @@ BATCH = 64
 STEPS_PER_EPOCH = 8
 LEARNING_RATE = 2e-3
 WARM_UP = 8
-TABLES = 4  # of each kind of dream at a time: a short sleep cannot wait for a large pool
+TABLES, PER_TABLE = 4, 384  # of each kind of dream at a time: a short sleep cannot wait for a large pool, but should see many
 
 Progress = Callable[[int, int, float], None]
 
@@ -46,10 +46,11 @@ def sleep(
     """
     learned = [i for i, entry in sorted(state["metadata"].items()) if entry.get("composition") is not None]
     shape = {"input_dim": model.input_dim, "seq_len": model.seq_len}
-    everything = DreamStream(Dreamer(state, seed=seed, part=Part.ALL), **shape, seed=seed, tables=TABLES)
+    shape |= {"seed": seed, "tables": TABLES, "per_table": PER_TABLE}
+    everything = DreamStream(Dreamer(state, seed=seed, part=Part.ALL), **shape)
     # The newest function alone, and all of them.
     needing = [
-        DreamStream(Dreamer(state, seed=seed + 1 + k, part=Part.ALL, needing=ids), **shape, seed=seed, tables=TABLES)
+        DreamStream(Dreamer(state, seed=seed + 1 + k, part=Part.ALL, needing=ids), **shape)
         for k, ids in enumerate((learned[-1:], learned))
         if ids
     ]

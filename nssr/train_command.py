@@ -40,6 +40,7 @@ def parser() -> argparse.ArgumentParser:
 
     p = argparse.ArgumentParser(prog="python -m nssr.train", description=__doc__.split("\n")[0].split(": ", 1)[1])
     p.add_argument("--minutes", type=positive(float), default=10.0, help="how long to train (default: 10)")
+    p.add_argument("--processor-time", action="store_true", help="count minutes of the processor, whatever else it has to do")
     p.add_argument("--out", required=True, metavar="DIR", help="folder for the guide; an unfinished training there goes on")
     p.add_argument("--packs", default="core,science", help="packs of primitives to dream of (default: core,science)")
     p.add_argument("--db", metavar="FILE", help="dream of this library's functions too")
@@ -47,8 +48,12 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--compile", default="auto", choices=("auto", "on", "off"), help="torch.compile (default: on CUDA)")
     p.add_argument("--threads", type=positive(int), default=os.cpu_count() or 1, help="threads (default: all cores)")
     p.add_argument("--seed", type=int, default=0, help="for the start and the dreams (default: 0)")
-    p.add_argument("--batch-size", type=positive(int), default=256, help="tasks at once (default: 256)")
-    p.add_argument("--lr", type=positive(float), default=2e-3, help="learning rate after the warm-up (default: 0.002)")
+    p.add_argument("--batch-size", type=positive(int), default=512, help="tasks at once (default: 512)")
+    p.add_argument("--lr", type=positive(float), default=4e-3, help="learning rate after the warm-up (default: 0.004)")
+    p.add_argument("--optimizer", default="muon", choices=("muon", "adamw"), help="what updates the weights (default: muon)")
+    p.add_argument(
+        "--reading", default="set", choices=("set", "tokens"), help="how examples are read: all into one token, or each its own"
+    )
     p.add_argument("--n-sup", type=positive(int), default=1, help="most supervision steps a task (default: 1)")
     p.add_argument("--cycles", type=positive(int), default=1, metavar="T", help="latent recursions a step, T (default: 1)")
     p.add_argument("--recursions", type=positive(int), default=2, metavar="N", help="thoughts in each, n (default: 2)")
@@ -70,11 +75,11 @@ def _train(options: argparse.Namespace) -> int:
 
     from nssr import checkpoint, db, pretrained, registry
     from nssr.device import enable_compile, resolve_device
-    from nssr.dream_training import DreamSettings, DreamStream, DreamTrainer, Log, evaluate, held_out
+    from nssr.dream_training import DreamSettings, DreamStream, DreamTrainer, Log, dream_optimizer, evaluate, held_out
     from nssr.dreams import Dreamer, Part
     from nssr.learning import CONFIG
     from nssr.model import create_model
-    from nssr.optimizer import EMA, make_optimizer
+    from nssr.optimizer import EMA
 
     device = resolve_device(options.device)
     folder = Path(options.out)
@@ -98,12 +103,13 @@ def _train(options: argparse.Namespace) -> int:
     shape = {"input_dim": CONFIG["input_dim"], "seq_len": CONFIG["seq_len"]}
     model = create_model(
         **shape, d_model=CONFIG["d_model"], n_functions=len(names), n_heads=CONFIG["n_heads"], n_layers=CONFIG["n_layers"],
-        dropout=0.0, T=options.cycles, n_recursions=options.recursions,
+        reading=options.reading, dropout=0.0, T=options.cycles, n_recursions=options.recursions,
     ).to(device)  # fmt: skip
     settings = DreamSettings(
-        batch_size=options.batch_size, n_sup=options.n_sup, lr=options.lr, all_solvers=not options.one_solver, seed=options.seed
-    )
-    optimizer = make_optimizer(model, lr=settings.lr, weight_decay=settings.weight_decay)
+        batch_size=options.batch_size, n_sup=options.n_sup, lr=options.lr, muon=options.optimizer == "muon",
+        all_solvers=not options.one_solver, seed=options.seed,
+    )  # fmt: skip
+    optimizer = dream_optimizer(model, settings)
     ema = EMA(model, settings.ema)
     path = folder / "training.pt"
     before: dict[str, Any] = {}
@@ -125,10 +131,15 @@ def _train(options: argparse.Namespace) -> int:
     }
     log = Log(folder)
     total, spent = 60.0 * options.minutes, float(before.get("seconds", 0.0))
-    begun = saved = time.monotonic()
+    clock = time.process_time if options.processor_time else time.monotonic
+    begun = saved = clock()
+    worked = float(before.get("cpu_seconds", 0.0)) - time.process_time()
 
     def config() -> dict[str, Any]:
-        return {"step": trainer.step, "tasks": trainer.tasks, "seconds": spent + time.monotonic() - begun}
+        return {
+            "step": trainer.step, "tasks": trainer.tasks, "seconds": spent + clock() - begun,
+            "cpu_seconds": worked + time.process_time(),
+        }  # fmt: skip
 
     def report(facts: dict[str, Any]) -> None:
         nonlocal saved
@@ -139,14 +150,14 @@ def _train(options: argparse.Namespace) -> int:
             f"nll {facts['nll']:.3f}  right at once {facts['solved']:.1%}",
             flush=True,
         )
-        if time.monotonic() - saved > SAVE_EVERY_S:
+        if clock() - saved > SAVE_EVERY_S:
             checkpoint.save(path, model, optimizer, ema, names, config())
             for name, batch in sets.items():
                 log.write(name, {"seconds": facts["seconds"], **evaluate(ema.model, batch)}, trainer.step)
-            saved = time.monotonic()
+            saved = clock()
 
     with first_ctrl_c() as interrupted:
-        trainer.train(total, report=report, should_stop=interrupted, start=spent)
+        trainer.train(total, report=report, should_stop=interrupted, start=spent, clock=clock)
         if interrupted():
             print("interrupted; what was learnt so far is kept", flush=True)
     checkpoint.save(path, model, optimizer, ema, names, config())

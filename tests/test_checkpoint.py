@@ -210,6 +210,26 @@ def test_another_architecture_is_refused_with_both_sizes(path, saved):
     refused(path, "d_model=16, d_ff=64, not d_model=32, d_ff=128", d_model=32)
 
 
+def test_a_checkpoint_from_before_there_were_two_readings_is_one_of_tokens(path, saved):
+    payload = torch.load(path, weights_only=True)
+    del payload["architecture"]["reading"]
+    torch.save(payload, path)
+    model, optimizer, ema = make()
+    assert checkpoint.load(path, model, optimizer, ema, VOCAB)
+    other, *_ = make(reading="set")
+    with pytest.raises(checkpoint.OtherReading, match="reads its examples as tokens, not as set as this one does") as refused:
+        checkpoint.load(path, other, None, None, VOCAB)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_model_that_reads_sets_comes_back(path):
+    model, optimizer, ema = make(reading="set")
+    checkpoint.save(path, model, optimizer, ema, VOCAB)
+    other, *_ = make(seed=1, reading="set")
+    assert checkpoint.load(path, other, None, None, VOCAB)
+    assert same(model.state_dict(), other.state_dict())
+
+
 def test_weights_that_do_not_fit_their_description_are_refused(path, saved):
     edited(path, vocab=VOCAB[:3])
     refused(path, "damaged")

@@ -16,7 +16,8 @@ PACKAGE = ROOT / "nssr"
 # Floor by floor, lowest first. A room may import rooms of lower floors, and nothing else of this package.
 FLOORS = [
     {"errors", "interrupt"},
-    {"primitives", "schema", "guide", "encoding", "csvfile", "device", "cleaning", "dream_tables"},
+    {"primitives", "schema", "guide", "encoding", "csvfile", "device", "cleaning", "dream_tables", "muon"},
+    {"row_reader"},
     {"table", "model", "notation"},
     {"db", "engine", "optimizer", "algebra", "store"},
     {"registry", "checkpoint", "symbolic"},

@@ -463,6 +463,21 @@ def test_a_fresh_model_learns_the_curriculum_first(capsys, place):
     assert "training on the curriculum: 1 of" in out
 
 
+def test_a_model_of_an_older_kind_is_refused_in_one_line_and_the_search_goes_on(capsys, place):
+    from nssr import checkpoint, learning
+    from nssr.model import create_model
+
+    sizes = {name: learning.SMALL_CONFIG[name] for name in ("input_dim", "seq_len", "d_model", "n_heads", "n_layers")}
+    checkpoint.save("checkpoints/model.pt", create_model(**sizes, n_functions=2), None, None, ["OR", "AND"])
+    status, out, err = run(capsys, *TRAINED)
+    assert (status, err) == (0, "")
+    notes = [line for line in out.splitlines() if "reads its examples" in line]
+    assert notes == [
+        "checkpoints/model.pt holds a guide that reads its examples as tokens, not as set as this one does; this one starts anew"
+    ]
+    assert checkpoint.read("checkpoints/model.pt")["architecture"]["reading"] == "set"
+
+
 def test_a_shipped_guide_that_cannot_be_used_is_named_and_the_search_goes_on(capsys, place, monkeypatch):
     from nssr import pretrained
 
