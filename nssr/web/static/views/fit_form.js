@@ -17,7 +17,7 @@ const ASKED_FOR = new Set(OPERATIONS.at(-1)[1].map(([name]) => name));
 const USUAL = OPERATIONS.flatMap(([, all]) => all.map(([name]) => name)).filter((name) => !ASKED_FOR.has(name));
 const LOSSES = { squared: "squared error", huber: "Huber: a few rows may be off", cauchy: "Cauchy: some rows may be far off" };
 
-export const FIT_START = { seconds: "30", complexity: "", operations: null, units: {}, useUnits: false, loss: "squared", seed: "0", useLibrary: true, open: false };
+export const FIT_START = { seconds: "20", complexity: "", operations: null, units: {}, useUnits: false, loss: "squared", seed: "0", useLibrary: true, open: false };
 export const fitKey = (datasetName) => `fit:${datasetName}`;
 
 /** The form as it was when `spec` was asked, so that a search can be asked for again with a change. */
