@@ -177,8 +177,8 @@ class _Exploration:
                 self.counters["refuted by the reference"] += 1
 
     def _sketch(self, noisy: NoisySearch) -> None:
-        """Simpler approximations beside the exact formula, if there is time: a front of one formula says little. Where regressions
-        came before it, they have made these already."""
+        """Simpler approximations beside the exact formula, if there is time: a front of one formula says little. Where
+        regressions came before it, they have made these already."""
         if self.counters["stage: regressions"]:
             return
         allowed = min(1.0, 0.1 * self.budget.max_time)
