@@ -14,6 +14,7 @@ if __name__ == "__main__":  # before the slower imports: Ctrl-C may come at any 
     _INTERRUPTS.install()
 
 import argparse
+import contextlib
 import difflib
 import json
 import logging
@@ -22,7 +23,7 @@ import re
 import sqlite3
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -281,10 +282,24 @@ def _finite(value: Any) -> Any:
     return value
 
 
-def _log_to_stderr() -> None:
-    logging.basicConfig(level=logging.DEBUG, stream=sys.stderr, format="%(name)s: %(message)s")
+@contextlib.contextmanager
+def _logging_to_stderr(wanted: bool) -> Iterator[None]:
+    """Within the block, what the rooms log; whoever calls `main` as a function has its own logging back afterwards."""
+    if not wanted:
+        yield
+        return
+    root, handler = logging.getLogger(), logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG)
     for noisy in ("numba", "torch", "matplotlib"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(level)
 
 
 def _command(options: argparse.Namespace, interrupts: Interrupts) -> int:
@@ -292,9 +307,11 @@ def _command(options: argparse.Namespace, interrupts: Interrupts) -> int:
 
     results: list[dict[str, Any]] = []
     message: str | None = None
-    if options.verbose:
-        _log_to_stderr()
-    with Console(quiet=options.quiet, json=options.json) as console, warnings.catch_warnings():
+    with (
+        _logging_to_stderr(options.verbose),
+        Console(quiet=options.quiet, json=options.json) as console,
+        warnings.catch_warnings(),
+    ):
         interrupts.before_exit(console.abandon)
         # What the arithmetic of a search runs into is no news; what else is said is said like everything else.
         warnings.filterwarnings("ignore", message=".* encountered in ")

@@ -103,16 +103,27 @@ def test_ctrl_c_ends_the_search() -> None:
 
 
 def test_a_callback_sees_the_front_grow() -> None:
+    """Until there is a good formula; what it raises then ends the fit."""
     rng = np.random.default_rng(0)
     X = rng.uniform(1, 3, (60, 3))
     y = X[:, 2] * np.exp(-X[:, 0]) + 0.05 * rng.normal(size=60)
     seen: list[FitProgress] = []
-    model = NSSRRegressor(max_time=3, excluded=[1], callback=seen.append).fit(X, y)
+
+    class Enough(Exception):
+        pass
+
+    def watch(progress: FitProgress) -> None:
+        seen.append(progress)
+        if progress.front[-1].r2 > 0.85 and progress.candidates > 1000:
+            raise Enough
+
+    model = NSSRRegressor(max_time=120, excluded=[1], callback=watch)
+    with pytest.raises(Enough):
+        model.fit(X, y)
     assert [p.seconds for p in seen] == sorted(p.seconds for p in seen)
     assert [p.candidates for p in seen] == sorted(p.candidates for p in seen)
-    assert seen[-1].candidates > 1000
     best = seen[-1].formulas()[-1]
     assert best.names == ("x0", "x1", "x2")
     assert set(best.used) <= {"x0", "x2"}
-    assert np.corrcoef(y, best.predict(X))[0, 1] > 0.95
-    assert model.get_params()["callback"] == seen.append
+    assert np.corrcoef(y, best.predict(X))[0, 1] > 0.9
+    assert model.get_params()["callback"] == watch
