@@ -103,10 +103,10 @@ def _serve(options: argparse.Namespace) -> int:
     except ModuleNotFoundError as error:
         raise UserError(f"the service needs {error.name}: pip install 'nssr[server]'") from None
     settings = _settings(options)
-    logs.to_stderr(logging.DEBUG if options.verbose else logging.INFO)
     sock = _listen(options.host, options.port)
     try:
         app, service = create_app(settings)
+        logs.to_stderr(logging.DEBUG if options.verbose else logging.INFO)  # not before: a refusal leaves logging as it was
         host = f"[{options.host}]" if ":" in options.host else options.host
         address = f"http://{host}:{sock.getsockname()[1]}/"
         print(f"NSSR serves {settings.data_dir}", flush=True)
