@@ -14,16 +14,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from nssr import db, registry
-from nssr.errors import UserError
 from nssr.exchange import exported
 from nssr.formula import Formula
 from nssr.primitives import BY_OPCODE, PACKS
 from nssr.schema import FUNCTION_ARGUMENTS
 
-FORMATS = ("json", "text", "latex", "mathml", "python", "sympy", "c")
+Form = Literal["json", "text", "latex", "mathml", "python", "sympy", "c"]
+FORMATS: tuple[str, ...] = get_args(Form)
 
 LARGEST_INT = 10**300
 """Integers beyond are not put into JSON: most readers make them floats, and Python refuses thousands of digits."""
@@ -183,8 +183,7 @@ class Catalogue:
 
     def backup(self, to: Path) -> None:
         """A copy that is consistent while others write."""
-        with self._opened() as conn, contextlib.closing(sqlite3.connect(to)) as copy:
-            conn.backup(copy)
+        db.backup(self.path, to)
 
     def reset(self, packs: Sequence[str]) -> None:
         """Deletes every learned function, those that others use last. Their ids are not given again."""
@@ -210,9 +209,7 @@ def _uses(state: registry.State, func_id: int) -> set[int]:
     """The functions that a composition calls, and those that its loops iterate."""
     used: set[int] = set()
     for child, args in state["metadata"][func_id]["composition"] or ():
-        entry = state["metadata"][child]
-        loops = FUNCTION_ARGUMENTS.get(entry["name"], 0) if entry["composition"] is None else 0
-        used |= {child, *args[:loops]}
+        used |= {child, *args[: registry.function_args(state, child)]}
     return used
 
 
@@ -281,4 +278,4 @@ _WRITERS: dict[str, Callable[[Formula, str], str]] = {
     "c": _c,
 }
 
-__all__ = ["FORMATS", "Catalogue", "NoSuchForm", "Unknown", "UserError", "formula_of"]
+__all__ = ["FORMATS", "Catalogue", "Form", "NoSuchForm", "Unknown", "formula_of"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import sqlite3
 import sys
 from collections.abc import Sequence
@@ -17,6 +16,8 @@ def backup(arguments: Sequence[str]) -> int:
     """``nssr backup DIR COPY``: the databases of a service, consistent while it runs."""
     if len(arguments) != 2 or arguments[0].startswith("-"):
         raise UserError("nssr backup takes the folder of a service and a new folder for the copy: nssr backup DIR COPY")
+    from nssr import db
+
     folder, copy = map(Path, arguments)
     names = [name for name in ("service.db", "symbolic.db") if (folder / name).is_file()]
     if not names:
@@ -26,11 +27,7 @@ def backup(arguments: Sequence[str]) -> int:
     except FileExistsError:
         raise UserError(f"{copy} exists already; name a new folder, so that no older copy is lost") from None
     for name in names:
-        with (
-            contextlib.closing(sqlite3.connect(f"{(folder / name).absolute().as_uri()}?mode=ro", uri=True)) as source,
-            contextlib.closing(sqlite3.connect(copy / name)) as target,
-        ):
-            source.backup(target)
+        db.backup(folder / name, copy / name)
         print(copy / name)
     return 0
 

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nssr import registry
+from nssr.registry import function_args
 from nssr.search import _describe_candidate
-from nssr.simplify import Composition, function_args
+from nssr.simplify import Composition
 
 
 def build_composition(
@@ -54,7 +55,7 @@ def read_columns(candidate: Mapping[str, Any]) -> list[int]:
 
 def reads_function(state: Mapping[str, Any], composition: Composition) -> list[str]:
     """Names of the functions that a composition calls, iterated ones included."""
-    ids = [i for child, args in composition for i in (child, *args[: function_args(dict(state), child)])]
+    ids = [i for child, args in composition for i in (child, *args[: function_args(state, child)])]
     return registry.get_names(dict(state), list(dict.fromkeys(ids)))
 
 

@@ -7,6 +7,7 @@ transaction uses :func:`transaction` (or ``BEGIN``), and the functions here join
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import operator
@@ -203,6 +204,13 @@ def delete_learned(conn: sqlite3.Connection, func_id: int) -> None:
         except sqlite3.IntegrityError:
             raise ValueError(f"other functions use {row[0]}; delete those first") from None
         conn.execute("INSERT INTO retired (id, name) VALUES (?, ?)", (func_id, row[0]))
+
+
+def backup(path: str | os.PathLike[str], to: str | os.PathLike[str]) -> None:
+    """A copy of the SQLite file at ``path`` that is consistent while others write to it."""
+    source = sqlite3.connect(f"{Path(path).absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS)
+    with contextlib.closing(source), contextlib.closing(sqlite3.connect(to)) as copy:
+        source.backup(copy)
 
 
 def get_packs(conn: sqlite3.Connection) -> tuple[str, ...]:

@@ -16,7 +16,6 @@ from typing import Any
 from nssr import db, registry
 from nssr.errors import UserError
 from nssr.primitives import PACKS
-from nssr.schema import FUNCTION_ARGUMENTS
 
 FORMAT = "nssr-functions"
 VERSION = 1
@@ -43,13 +42,8 @@ def _closure(state: registry.State, ids: Iterable[int]) -> set[int]:
         if i not in found:
             found.add(i)
             for child, args in state["metadata"][i]["composition"] or ():
-                todo += [child, *args[: _functions_of(state, child)]]
+                todo += [child, *args[: registry.function_args(state, child)]]
     return found
-
-
-def _functions_of(state: registry.State, child: int) -> int:
-    entry = state["metadata"][child]
-    return FUNCTION_ARGUMENTS.get(entry["name"], 0) if entry["composition"] is None else 0
 
 
 def _plain(state: registry.State, func_id: int) -> dict[str, Any]:
@@ -57,7 +51,7 @@ def _plain(state: registry.State, func_id: int) -> dict[str, Any]:
     name = {i: e["name"] for i, e in state["metadata"].items()}
     steps = []
     for child, args in entry["composition"]:
-        n = _functions_of(state, child)
+        n = registry.function_args(state, child)
         steps.append({"call": name[child], "functions": [name[i] for i in args[:n]], "arguments": list(args[n:])})
     return {
         "name": entry["name"], "arity": entry["arity"], "steps": steps, "constants": entry["constants"],
@@ -126,8 +120,8 @@ def _steps(state: registry.State, function: Mapping[str, Any], ids: Mapping[str,
             if name not in ids:
                 raise UserError(f"{function['name']!r} calls {name!r}, which is neither in the file before it nor in the library")
         child = ids[step["call"]]
-        if len(step["functions"]) != _functions_of(state, child):
-            raise UserError(f"{function['name']!r}: {step['call']} takes {_functions_of(state, child)} functions")
+        if len(step["functions"]) != registry.function_args(state, child):
+            raise UserError(f"{function['name']!r}: {step['call']} takes {registry.function_args(state, child)} functions")
         steps.append((child, [*(ids[name] for name in step["functions"]), *step["arguments"]]))
     return steps
 

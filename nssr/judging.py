@@ -14,10 +14,11 @@ from nssr.composing import composition_of
 from nssr.engine.candidates import COMP_CODES, ROUTE_LENGTH
 from nssr.formula import Formula
 from nssr.primitives import ABS_TOL, REL_TOL
+from nssr.registry import function_args
 from nssr.screening import Examples, Found, _spread, split
 from nssr.search import preference
 from nssr.search_space import column_order, columns_within
-from nssr.simplify import Composition, function_args
+from nssr.simplify import Composition
 
 REFERENCE_ROWS = 50_000  # at a time
 COUNTEREXAMPLES = 64

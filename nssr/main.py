@@ -32,6 +32,7 @@ from nssr.errors import UserError
 
 if TYPE_CHECKING:
     from nssr.console import Console
+    from nssr.formula import Formula
     from nssr.learning import Lesson
     from nssr.session import Job, Session
     from nssr.table import Table
@@ -158,10 +159,23 @@ def _jobs(options: argparse.Namespace) -> list[Job]:
 # ---- results ---------------------------------------------------------------------------------------------------------
 
 
+def formula_over(state: dict[str, Any], lesson: Lesson, table: Table) -> Formula | None:
+    """The formula that was learned, in the names of the table's columns; None where nothing was, or where it reads others."""
+    from nssr.formula import Formula
+
+    entry = state["metadata"].get(lesson.func_id)
+    if entry is None or entry["composition"] is None or len(lesson.columns) != entry["arity"]:
+        return None
+    return Formula.from_composition(
+        state, entry["composition"], entry["arity"], names=[table.names[c] for c in lesson.columns],
+        nonzero=[i for i, c in enumerate(lesson.columns) if (table.columns[c] != 0).all()],
+        constants=entry["constants"], const_mode=entry["const_mode"],
+    )  # fmt: skip
+
+
 def describe(state: dict[str, Any], lesson: Lesson, table: Table) -> dict[str, Any]:
     """A lesson as plain values, over the names of the table's columns."""
     from nssr import learning
-    from nssr.formula import Formula
 
     facts: dict[str, Any] = {
         "name": lesson.name, "found": lesson.success, "known_before": lesson.known, "same_as": lesson.same_as,
@@ -172,13 +186,9 @@ def describe(state: dict[str, Any], lesson: Lesson, table: Table) -> dict[str, A
         return facts
     entry = state["metadata"][lesson.func_id]
     facts |= {"id": lesson.func_id, "layer": entry["layer"]}
-    if entry["composition"] is not None and len(lesson.columns) == entry["arity"]:
+    formula = formula_over(state, lesson, table)
+    if formula is not None:
         names = [table.names[c] for c in lesson.columns]
-        nonzero = [i for i, c in enumerate(lesson.columns) if (table.columns[c] != 0).all()]
-        formula = Formula.from_composition(
-            state, entry["composition"], entry["arity"], names=names, nonzero=nonzero,
-            constants=entry["constants"], const_mode=entry["const_mode"],
-        )  # fmt: skip
         facts |= {
             "formula": str(formula), "latex": formula.latex(), "composition": formula.structure(),
             "constants": entry["constants"], "columns": names,

@@ -283,7 +283,7 @@ def _make_composed_fn(
     fewer inputs and drops surplus ones, which would shift the indices; without it all inputs count.
     """
     steps = [
-        (child, list(args), FUNCTION_ARGUMENTS.get(_primitive_name(state, child), 0)) for child, args in composition
+        (child, list(args), function_args(state, child)) for child, args in composition
     ]
     if not steps:
         raise ValueError("the composition is empty; it needs at least one step")
@@ -359,10 +359,15 @@ def _is_primitive(row: Mapping[str, Any]) -> bool:
     return row["composition"] is None
 
 
-def _primitive_name(state: State, func_id: int) -> str:
+def _primitive_name(state: Mapping[str, Any], func_id: int) -> str:
     """The name of a primitive; empty for learned and unknown functions, which may bear any name."""
     meta = state["metadata"].get(func_id)
     return str(meta["name"]) if meta is not None and meta["opcode"] is not None else ""
+
+
+def function_args(state: Mapping[str, Any], child: int) -> int:
+    """How many leading arguments of a step with this child are function ids, not indices."""
+    return FUNCTION_ARGUMENTS.get(_primitive_name(state, child), 0)
 
 
 def _install(state: State, row: dict[str, Any], execute_fn: Execute) -> None:
@@ -380,8 +385,7 @@ def _install(state: State, row: dict[str, Any], execute_fn: Execute) -> None:
     else:
         try:
             for child, args in steps:
-                n_functions = FUNCTION_ARGUMENTS.get(_primitive_name(state, child), 0)
-                get_names(state, [child, *args[:n_functions]])
+                get_names(state, [child, *args[: function_args(state, child)]])
             function = _make_composed_fn(state, steps, execute_fn, row["constants"], row["const_mode"], arity=arity)
         except (ValueError, TypeError) as error:
             raise UserError(f"The library is damaged: function {name!r} (id {func_id}): {error}.") from error

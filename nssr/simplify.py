@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from nssr import engine, primitives, registry
-from nssr.schema import FUNCTION_ARGUMENTS
+from nssr.registry import function_args
 from nssr.screening import absolute_tolerance
 
 Composition = list[tuple[int, list[int]]]
@@ -200,12 +200,6 @@ def _reference_says(
         )
     except (ArithmeticError, TypeError, ValueError, IndexError, RuntimeError):
         return False
-
-
-def function_args(state: dict[str, Any], child: int) -> int:
-    """How many leading arguments of a step are function ids, not indices."""
-    entry = state["metadata"][child]
-    return FUNCTION_ARGUMENTS.get(entry["name"], 0) if entry["composition"] is None else 0
 
 
 def _complexity(state: dict[str, Any], composition: Composition) -> int:

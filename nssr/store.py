@@ -132,12 +132,6 @@ class Store:
                     conn.execute("ROLLBACK")
                 raise
 
-    def backup(self, to: Path) -> None:
-        """A copy that is consistent while others write."""
-        with sqlite3.connect(to) as copy:
-            self._connection().backup(copy)
-        copy.close()
-
     # ---- datasets ----------------------------------------------------------------------------------------------------
 
     def add_dataset(self, facts: Mapping[str, Any], csv: bytes) -> dict[str, Any]:
@@ -234,9 +228,11 @@ class Store:
     def state(self, job_id: str) -> str:
         return str(self._row(job_id)["state"])
 
-    def dataset_of(self, job_id: str) -> int | None:
-        number: int | None = self._row(job_id)["dataset"]
-        return number
+    def dataset_of(self, job_id: str) -> dict[str, Any] | None:
+        """What `dataset` says of the job's, None where it has none or it was deleted since."""
+        number = self._row(job_id)["dataset"]
+        row = self._connection().execute("SELECT * FROM datasets WHERE id = ?", (number,)).fetchone()
+        return None if row is None else _dataset(row)
 
     def payload(self, job_id: str) -> bytes:
         row = self._connection().execute("SELECT payload FROM job_payloads WHERE job = ?", (job_id,)).fetchone()

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from nssr import db
 from nssr import store as store_module
 from nssr.errors import UserError
 from nssr.store import EVENTS_KEPT, MOST_RESTARTS, Full, InUse, Missing, Store, Taken
@@ -162,5 +163,5 @@ def test_files_of_others_are_left_alone(tmp_path: Path) -> None:
 
 def test_a_copy_is_whole(store: Store, tmp_path: Path) -> None:
     store.add_dataset(facts(), b"a,y\n1,2\n")
-    store.backup(tmp_path / "copy.db")
+    db.backup(store.path, tmp_path / "copy.db")
     assert Store(tmp_path / "copy.db").dataset("table")["rows"] == 3

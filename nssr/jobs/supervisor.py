@@ -17,7 +17,7 @@ import sqlite3
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,6 @@ WRITERS = {"train", "import"}
 _TO_STOP_S = 10.0  # from the request to stop until the process is killed
 _LINE_LIMIT = 64 << 20
 _EVENTS_EVERY_S = 0.15
-_WATCH_EVERY_S = 0.25
 
 
 @dataclass(frozen=True)
@@ -60,22 +59,21 @@ class _Running:
 
 
 class Supervisor:
-    """``on_library_change`` is called after a job may have changed the library."""
+    """The jobs of one service: ``folder`` is its data folder. To be used in its event loop."""
 
-    def __init__(self, store: Store, folder: Path, limits: Limits, on_library_change: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, store: Store, folder: Path, limits: Limits) -> None:
         self.store, self.folder, self.limits = store, folder, limits
         self.running: dict[str, _Running] = {}
         self.finished: dict[tuple[str, str], int] = {}
         self.seconds: dict[str, float] = {}
-        self._on_library_change = on_library_change
         self._tasks: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._changed: dict[str, asyncio.Event] = {}
         self._event_loop: asyncio.AbstractEventLoop | None = None
         self._loop_task: asyncio.Task[None] | None = None
         self._stopping = False
-        self._held = self._starting = 0
-        self._starting_writer = False
+        self._held = 0
+        self._kinds: dict[str, str] = {}  # of the jobs that run or whose process is being made
 
     # ---- life --------------------------------------------------------------------------------------------------------
 
@@ -150,7 +148,7 @@ class Supervisor:
 
     def busy_with_library(self) -> bool:
         """Whether a running job reads or writes the library, so that no function may vanish from it."""
-        return bool(self.running) or self._starting > 0
+        return bool(self._kinds)
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
@@ -177,35 +175,29 @@ class Supervisor:
 
     async def _start_what_may(self) -> None:
         for job_id, kind, state in await asyncio.to_thread(self.store.open_jobs):
-            if self._stopping or self._held or len(self.running) + self._starting >= self.limits.workers:
+            if self._stopping or self._held or len(self._kinds) >= self.limits.workers:
                 return
-            writer_runs = any(job.kind in WRITERS for job in self.running.values()) or self._starting_writer
-            if state != "queued" or job_id in self.running or (kind in WRITERS and writer_runs):
+            if state != "queued" or (kind in WRITERS and not WRITERS.isdisjoint(self._kinds.values())):
                 continue
             if await asyncio.to_thread(self.store.start, job_id):
                 self._tell(job_id)
                 self._spawn(job_id, kind)
 
     def _spawn(self, job_id: str, kind: str) -> None:
-        self._starting += 1
-        self._starting_writer |= kind in WRITERS
+        self._kinds[job_id] = kind
         task = asyncio.create_task(self._run(job_id, kind))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def _run(self, job_id: str, kind: str) -> None:
         try:
-            try:
-                order = await asyncio.to_thread(self._order, job_id, kind)
-                process = await asyncio.create_subprocess_exec(
-                    sys.executable, "-m", "nssr.jobs.worker",
-                    stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-                    limit=_LINE_LIMIT, start_new_session=True, env=_environment(self.limits.threads),
-                )  # fmt: skip
-                job = self.running[job_id] = _Running(process, kind, time.monotonic())
-            finally:
-                self._starting -= 1
-                self._starting_writer &= kind not in WRITERS
+            order = await asyncio.to_thread(self._order, job_id, kind)
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "nssr.jobs.worker",
+                stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+                limit=_LINE_LIMIT, start_new_session=True, env=_environment(self.limits.threads),
+            )  # fmt: skip
+            job = self.running[job_id] = _Running(process, kind, time.monotonic())
             # Somebody may have asked for an end while the process was being made, when there was nobody to tell.
             if await asyncio.to_thread(self.store.cancel_asked, job_id):
                 self._ask_to_stop(job, "cancelled")
@@ -216,6 +208,7 @@ class Supervisor:
             log.exception("job %s could not be attended", job_id)
         finally:
             gone = self.running.pop(job_id, None)
+            del self._kinds[job_id]
             if gone is not None:
                 _kill(gone.process)
             await self._settle(job_id, gone)
@@ -224,11 +217,10 @@ class Supervisor:
 
     def _order(self, job_id: str, kind: str) -> dict[str, Any]:
         job = self.store.job(job_id)
-        number = self.store.dataset_of(job_id)
-        target = next((d["target"] for d in self.store.datasets() if d["id"] == number), None)
+        table = self.store.dataset_of(job_id) or {}
         return {
-            "job": job_id, "kind": kind, "spec": job["spec"], "dataset": number, "target": target, "folder": str(self.folder),
-            "memory_mb": self.limits.memory_mb, "threads": self.limits.threads,
+            "job": job_id, "kind": kind, "spec": job["spec"], "dataset": table.get("id"), "target": table.get("target"),
+            "folder": str(self.folder), "memory_mb": self.limits.memory_mb, "threads": self.limits.threads,
         }  # fmt: skip
 
     # ---- watching ----------------------------------------------------------------------------------------------------
@@ -318,8 +310,6 @@ class Supervisor:
             self.finished[kind, state] = self.finished.get((kind, state), 0) + 1
             if job is not None:
                 self.seconds[kind] = self.seconds.get(kind, 0.0) + time.monotonic() - job.started
-        if kind in WRITERS:
-            self._on_library_change()
 
     def _write_outcome(self, job_id: str, job: _Running | None) -> str:
         if job is None:

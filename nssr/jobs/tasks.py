@@ -77,7 +77,7 @@ def train(spec: Mapping[str, Any], table: Table, folder: Path, tell: Tell, threa
     """Learns ``spec["target_name"]`` as the command does, in the library of ``folder`` and with the model kept there."""
     from nssr import registry
     from nssr.learning import REPLAY_EPOCHS  # more measured no better (docs/guide.md), and people wait
-    from nssr.main import _finite, describe
+    from nssr.main import _finite, describe, formula_over
     from nssr.session import Job, Session
 
     options = Namespace(
@@ -96,7 +96,8 @@ def train(spec: Mapping[str, Any], table: Table, folder: Path, tell: Tell, threa
 
         def announce(lesson: Any) -> None:
             facts.update(describe(session.state, lesson, table))
-            facts["mathml"] = _mathml(session.state, facts, table)
+            formula = formula_over(session.state, lesson, table)
+            facts["mathml"] = None if formula is None else formula.mathml()
 
         session.learn(job, announce)
         facts["vocab_size"] = registry.vocab_size(session.state)
@@ -107,19 +108,6 @@ def train(spec: Mapping[str, Any], table: Table, folder: Path, tell: Tell, threa
         session.close()
     result: dict[str, Any] = _finite(facts)
     return result
-
-
-def _mathml(state: Any, facts: Mapping[str, Any], table: Table) -> str | None:
-    if "formula" not in facts:
-        return None
-    from nssr.formula import Formula
-
-    entry = state["metadata"][facts["id"]]
-    return Formula.from_composition(
-        state, entry["composition"], entry["arity"], names=facts["columns"], constants=entry["constants"],
-        const_mode=entry["const_mode"],
-        nonzero=[i for i, name in enumerate(facts["columns"]) if (table.columns[table.names.index(name)] != 0).all()],
-    ).mathml()  # fmt: skip
 
 
 def _tell_opinion(session: Any, table: Table, tell: Tell) -> None:

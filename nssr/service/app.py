@@ -18,13 +18,11 @@ from nssr.catalogue import Catalogue
 from nssr.jobs.supervisor import Supervisor
 from nssr.service import problems
 from nssr.service.core import Service
-from nssr.service.guard import Guard
+from nssr.service.guard import PUBLIC, Guard
 from nssr.service.metrics import Metrics
 from nssr.service.routes import datasets, functions, jobs, status
 from nssr.service.settings import Settings
 from nssr.store import Store
-
-_PUBLIC = ("/healthz", "/login")
 
 
 def create_app(settings: Settings) -> tuple[ASGIApp, Service]:
@@ -85,7 +83,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         document["security"] = [{"bearer": []}]
         for path, operations in document["paths"].items():
             for operation in operations.values():
-                if path in _PUBLIC:
+                if path in PUBLIC:
                     operation["security"] = []
         app.openapi_schema = document
     return app.openapi_schema

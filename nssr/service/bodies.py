@@ -117,7 +117,7 @@ class Datasets(BaseModel):
     datasets: list[Dataset]
 
 
-class Job(BaseModel):
+class _JobFacts(BaseModel):
     id: str
     kind: Kind
     state: State
@@ -127,19 +127,13 @@ class Job(BaseModel):
     ended_at: str | None
     seconds: float | None
     error: str | None
+
+
+class Job(_JobFacts):
     result: dict[str, Any] | None
 
 
-class JobInShort(BaseModel):
-    id: str
-    kind: Kind
-    state: State
-    spec: dict[str, Any]
-    created_at: str
-    started_at: str | None
-    ended_at: str | None
-    seconds: float | None
-    error: str | None
+class JobInShort(_JobFacts):
     formula: str | None
 
 

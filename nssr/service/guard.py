@@ -25,7 +25,7 @@ access = logging.getLogger("nssr.access")
 
 COOKIE = "nssr-session"
 PUBLIC = ("/healthz", "/login")
-UPLOAD, IMPORT = "/datasets/upload", "/library/import"
+UPLOAD = "/datasets/upload"
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; font-src 'self'; "
@@ -216,4 +216,4 @@ def _cookie(headers: dict[str, str], name: str) -> str:
     return ""
 
 
-__all__ = ["CONTENT_SECURITY_POLICY", "COOKIE", "IMPORT", "UPLOAD", "Guard", "cookie_of"]
+__all__ = ["CONTENT_SECURITY_POLICY", "COOKIE", "PUBLIC", "UPLOAD", "Guard", "cookie_of"]

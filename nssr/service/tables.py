@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,12 @@ def add_csv(store: Store, settings: Settings, path: Path, name: str, description
         table = read_csv(path, target)
     except UserError as error:
         raise UserError(str(error).replace(f"{path.parent}/", "")) from error.__cause__
-    return _add(store, settings, name, description, table, path.read_bytes())
+    text = path.read_bytes()
+    if store.count_datasets() >= settings.datasets:
+        raise Problem(507, f"There are {settings.datasets:,} datasets already; delete some.")
+    if store.dataset_bytes() + len(text) > settings.table_mb << 20:
+        raise Problem(507, f"All datasets together may have {settings.table_mb:,} MB; delete some.")
+    return store.add_dataset(_facts(name, description, table), text)
 
 
 def add_examples(
@@ -86,18 +91,12 @@ def _refuse_large(path: Path, settings: Settings) -> None:
         raise Problem(422, f"The table has {lines:,} lines; {settings.rows:,} rows are taken here.")
 
 
-def _add(store: Store, settings: Settings, name: str, description: str, table: Table, text: bytes) -> dict[str, Any]:
-    if len(table.names) > settings.columns:
-        raise Problem(422, f"The table has {len(table.names):,} input columns; {settings.columns:,} are taken here.")
-    if store.count_datasets() >= settings.datasets:
-        raise Problem(507, f"There are {settings.datasets:,} datasets already; delete some.")
-    if store.dataset_bytes() + len(text) > settings.table_mb << 20:
-        raise Problem(507, f"All datasets together may have {settings.table_mb:,} MB; delete some.")
+def _facts(name: str, description: str, table: Table) -> dict[str, Any]:
+    """What the store keeps of a table beside its text."""
     rows = table.examples(slice(0, PREVIEW_ROWS))
     columns = zip((*table.names, table.target_name), (*table.columns, table.target), strict=True)
-    facts: Mapping[str, Any] = {
+    return {
         "name": name, "description": description, "columns": list(table.names), "target": table.target_name,
         "rows": table.n_rows, "preview": [[*inputs, output] for inputs, output in rows],
         "ranges": {n: [float(np.min(c)), float(np.max(c))] for n, c in columns},
     }  # fmt: skip
-    return store.add_dataset(facts, text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from typing import Annotated, Any
+from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response
@@ -20,8 +21,6 @@ _CSV = {"requestBody": {"required": True, "content": {"text/csv": {"schema": {"t
 
 
 def _created(facts: dict[str, Any]) -> Response:
-    from urllib.parse import quote
-
     return JSONResponse(Dataset(**facts).model_dump(), 201, {"Location": f"/datasets/{quote(facts['name'])}"})
 
 

@@ -5,20 +5,20 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
 from starlette.background import BackgroundTask
 
 from nssr import exchange
+from nssr.catalogue import Form
 from nssr.service.bodies import Function, Functions, Job, Predict, Prediction, Reset
 from nssr.service.core import TAKEN_ON, Service, Shared, accepted
 from nssr.service.problems import Problem, documented
 
 router = APIRouter(tags=["library"])
 
-Form = Literal["json", "text", "latex", "mathml", "python", "sympy", "c"]
 _TYPES = {"json": "application/json", "mathml": "application/mathml+xml"}
 _FORMS: dict[int | str, dict[str, Any]] = {
     200: {

@@ -144,11 +144,8 @@ def keep(job_id: str, body: Keep, service: Shared) -> Response:
 
 def _rows_of(service: Service, job_id: str, result: dict[str, Any]) -> Any:
     """Rows on which the function must have the formula's values: those of the table that are kept for a look at it."""
-    number = service.store.dataset_of(job_id)
-    names = result["names"]
-    for facts in service.store.datasets():
-        if facts["id"] == number:
-            whole = service.store.dataset(facts["name"])
-            columns = [*whole["columns"], whole["target"]]
-            return np.array([[row[columns.index(n)] for n in names] for row in whole["preview"]], dtype=np.float64)
-    return np.empty((0, len(names)))
+    table, names = service.store.dataset_of(job_id), result["names"]
+    if table is None:
+        return np.empty((0, len(names)))
+    columns = [*table["columns"], table["target"]]
+    return np.array([[row[columns.index(n)] for n in names] for row in table["preview"]], dtype=np.float64)
