@@ -9,8 +9,6 @@ from pathlib import Path
 
 from nssr.errors import UserError
 
-COMMANDS = ("serve", "train", "backup")
-
 
 def backup(arguments: Sequence[str]) -> int:
     """``nssr backup DIR COPY``: the databases of a service, consistent while it runs."""
