@@ -77,8 +77,8 @@ def _examples(state: registry.State, func_id: int, arity: int) -> list[list[Any]
     return found
 
 
-def take_in(conn: sqlite3.Connection, document: Any) -> list[str]:
-    """The functions of a document join the library, all of them or none; the names of those that are new.
+def take_in(conn: sqlite3.Connection, document: Any) -> tuple[list[str], list[str]]:
+    """The functions of a document join the library, all of them or none; the names of all, and of those that were there.
 
     A function that is there already, by name and meaning, is left as it is. ``UserError`` where the document is not what
     `exported` writes, where a name belongs to something else, and where a function does not have the values it came with.
@@ -86,7 +86,7 @@ def take_in(conn: sqlite3.Connection, document: Any) -> list[str]:
     functions = _checked(document)
     with db.transaction(conn):
         state = registry.init_registry(conn, _packs(functions))
-        new = []
+        known = []
         for function in functions:
             ids = {entry["name"]: i for i, entry in state["metadata"].items()}
             steps = _steps(state, function, ids)
@@ -94,6 +94,7 @@ def take_in(conn: sqlite3.Connection, document: Any) -> list[str]:
             if there is not None:
                 if not _agrees(state, there, function):
                     raise UserError(f"the library has another function named {function['name']!r}; nothing was taken in")
+                known.append(function["name"])
                 continue
             try:
                 func_id = registry.register_learned(
@@ -103,8 +104,7 @@ def take_in(conn: sqlite3.Connection, document: Any) -> list[str]:
                 raise UserError(f"{function['name']!r} is refused: {error}; nothing was taken in") from None
             if not _agrees(state, func_id, function):
                 raise UserError(f"{function['name']!r} does not have the values that it came with; nothing was taken in")
-            new.append(function["name"])
-    return new
+    return [function["name"] for function in functions], known
 
 
 def _packs(functions: Sequence[Mapping[str, Any]]) -> list[str]:

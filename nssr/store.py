@@ -275,6 +275,11 @@ class Store:
                 _append(conn, job_id, [("state", {"state": "running"})])
         return bool(changed)
 
+    def interrupted(self, job_id: str) -> bool:
+        """Whether a process of this job ended before the job did."""
+        row = self._connection().execute("SELECT attempts + restarts > 1 FROM jobs WHERE id = ?", (job_id,)).fetchone()
+        return row is not None and bool(row[0])
+
     def requeue(self, job_id: str, most_attempts: int, *, blameless: bool = False) -> str:
         """A job whose process is gone waits again, or fails after so many attempts; its state then.
 

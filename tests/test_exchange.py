@@ -28,8 +28,8 @@ def test_there_and_back(seed: int) -> None:
     state = library(seed)
     document = json.loads(json.dumps(exchange.exported(state)))
     conn = fresh()
-    names = exchange.take_in(conn, document)
-    assert names == [f["name"] for f in document["functions"]]
+    names, known = exchange.take_in(conn, document)
+    assert (names, known) == ([f["name"] for f in document["functions"]], [])
     other = registry.load_registry(conn)
     ids = {entry["name"]: i for i, entry in other["metadata"].items()}
     for i, entry in state["metadata"].items():
@@ -44,7 +44,7 @@ def test_there_and_back(seed: int) -> None:
                 except Exception as error:
                     outcomes.append(type(error).__name__)
             assert outcomes[0] == outcomes[1], entry["name"]
-    assert exchange.take_in(conn, document) == []  # all there already
+    assert exchange.take_in(conn, document) == (names, names)  # all there already
     steps_of = {f["name"]: f["steps"] for f in document["functions"]}
     assert {f["name"]: f["steps"] for f in exchange.exported(other)["functions"]} == steps_of
 

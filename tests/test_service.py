@@ -141,7 +141,7 @@ def test_the_library_keeps_what_is_in_use(service: LiveService) -> None:
         ],
     }  # fmt: skip
     taken = service.client.post("/library/import?wait=true", json=document)
-    assert taken.json()["result"] == {"functions": ["TWICE", "FOURFOLD"]}
+    assert taken.json()["result"] == {"functions": ["TWICE", "FOURFOLD"], "known": []}
     assert "use TWICE" in detail(service.client.delete("/functions/TWICE"), 409)
     exported = service.client.get("/library/export").json()
     assert {"TWICE", "FOURFOLD"} <= {f["name"] for f in exported["functions"]}

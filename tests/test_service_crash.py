@@ -68,6 +68,17 @@ def a_worker(service: LiveService) -> psutil.Process:
     return found[0]
 
 
+def every_job(service: LiveService) -> set[str]:
+    found: set[str] = set()
+    before: dict[str, int] = {}
+    while True:
+        page = service.client.get("/jobs", params=before).json()
+        found |= {job["id"] for job in page["jobs"]}
+        if page["next"] is None:
+            return found
+        before = {"before": page["next"]}
+
+
 # ---- kill -9 ---------------------------------------------------------------------------------------------------------
 
 
@@ -116,12 +127,21 @@ def test_a_service_that_is_killed_loses_nothing(service: LiveService) -> None:
         service.start()
     assert len(datasets) > KILLS
     assert datasets <= {d["name"] for d in service.client.get("/datasets").json()["datasets"]}
-    for job in jobs:
+    listed = every_job(service)
+    unheard = listed - jobs  # a kill between what was written and the answer: the service has a job that no client knows
+    assert jobs <= listed
+    assert len(unheard) <= KILLS
+    for job in listed:
         service.until(job, "done", seconds=120)
-    taken = {name for job in jobs for name in service.job(job)["result"]["functions"]}
-    functions = {f["name"] for f in service.client.get("/functions").json()["functions"]}
-    assert taken <= functions
-    assert len([f for f in functions if f.startswith("F")]) == len(jobs)  # none is lost, none is there twice
+    taken = [name for job in listed for name in service.job(job)["result"]["functions"]]
+    functions = [f["name"] for f in service.client.get("/functions").json()["functions"]]
+    # Every job brought one function in, and once: none is lost, none is there twice.
+    assert sorted(taken) == sorted(f for f in functions if f.startswith("F"))
+    assert len(taken) == len(listed)
+    history = service.client.get("/history", params={"limit": 1000}).json()["history"]
+    assert sorted((h["name"], h["job"]) for h in history if h["what"] == "imported") == sorted(
+        (service.job(job)["result"]["functions"][0], job) for job in listed
+    )
     assert not any((service.folder / "uploads").iterdir())
 
 
@@ -150,6 +170,27 @@ def test_a_worker_that_is_killed_is_tried_again(service: LiveService) -> None:
     assert states == ["queued", "running"] * 3 + ["failed"]
 
 
+def test_what_was_learned_is_remembered_though_its_job_could_not_say_so(service: LiveService) -> None:
+    """The worst moment: the function is in the library, and the service dies before the job is done."""
+    service.examples("squares", [[[x], x * x] for x in range(2, 12)])
+    order = {"target_name": "SQUARED", "dataset_name": "squares", "num_epochs": 1}
+    job = service.client.post("/train", params={"wait": "true"}, json=order).json()
+    assert job["result"]["found"]
+    assert not job["result"]["known_before"]
+    assert service.stop(signal.SIGTERM) == 0
+    with contextlib.closing(sqlite3.connect(service.folder / "service.db")) as conn, conn:
+        conn.execute("UPDATE jobs SET state = 'running', ended_at = NULL, result = NULL WHERE id = ?", (job["id"],))
+        assert conn.execute("DELETE FROM history WHERE name = 'SQUARED'").rowcount == 1
+    service.start()
+    service.until(job["id"], "done", seconds=60)
+    assert service.job(job["id"])["result"]["known_before"]
+    history = service.client.get("/history").json()["history"]
+    assert [h["job"] for h in history if (h["what"], h["name"]) == ("learned", "SQUARED")] == [job["id"]]
+    again = service.client.post("/train", params={"wait": "true"}, json=order).json()
+    assert again["result"]["known_before"]
+    assert len(service.client.get("/history").json()["history"]) == len(history)  # known before, and nothing interrupted it
+
+
 def test_a_stopped_service_takes_its_jobs_up_again(tmp_path: Path) -> None:
     with served(tmp_path / "data", "--grace", "0") as service:
         service.examples("noisy", noisy())
@@ -175,7 +216,7 @@ def test_a_stopped_service_takes_its_jobs_up_again(tmp_path: Path) -> None:
         assert "state" in ended  # the stream was ended, not left open
         service.start()
         assert service.until(first, "done")["result"]["equations"]
-        assert service.until(second, "done")["result"] == {"functions": ["LATER"]}
+        assert service.until(second, "done")["result"] ["functions"] == ["LATER"]
 
 
 # ---- limits of a job -------------------------------------------------------------------------------------------------

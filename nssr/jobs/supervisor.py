@@ -335,17 +335,19 @@ class Supervisor:
             log.warning("the process of job %s ended with status %s: %s", job_id, job.process.returncode, " | ".join(job.said))
             return self.store.requeue(job_id, MOST_ATTEMPTS, blameless=job.reason == "shutdown")
         result = outcome.get("result")
-        history = _history(self.store.job(job_id), result) if state == "done" else ()
+        history = _history(job.kind, result, self.store.interrupted(job_id)) if state == "done" else ()
         self.store.end(job_id, state, error=error, result=result, seconds=seconds, history=history)
         log.info("job %s: %s after %.1f s", job_id, state, seconds)
         return state
 
 
-def _history(job: dict[str, Any], result: Any) -> list[tuple[str, str, str]]:
-    if job["kind"] == "train" and result.get("found") and not result.get("known_before"):
+def _history(kind: str, result: Any, interrupted: bool) -> list[tuple[str, str, str]]:
+    """``interrupted``: an earlier process may have learned it and ended before it could say so."""
+    news = not result.get("known_before") or (interrupted and not result.get("same_as"))
+    if kind == "train" and result.get("found") and news:
         return [("learned", result["name"], result.get("formula") or f"the same as {result.get('same_as')}")]
-    if job["kind"] == "import":
-        return [("imported", name, "") for name in result["functions"]]
+    if kind == "import":
+        return [("imported", name, "known already" if name in result["known"] else "") for name in result["functions"]]
     return []
 
 

@@ -323,4 +323,5 @@ def take_in(payload: bytes, folder: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise UserError(f"the document is no JSON: {error}") from None
     with contextlib.closing(db.init_db(folder / "symbolic.db")) as conn:
-        return {"functions": exchange.take_in(conn, document)}
+        names, known = exchange.take_in(conn, document)
+    return {"functions": names, "known": known}
