@@ -35,6 +35,14 @@ def _inverse(tree: Tree) -> Tree:
     return div(number(1.0), tree)
 
 
+def _one_over_root(tree: Tree) -> Tree:
+    return _inverse(Tree("SQRT", (tree,)))
+
+
+def _one_over_root_cubed(tree: Tree) -> Tree:
+    return _inverse(mul(tree, Tree("SQRT", (tree,))))
+
+
 TRANSFORMS = {
     t.name: t
     for t in (
@@ -42,6 +50,9 @@ TRANSFORMS = {
         Transform("inverse", np.reciprocal, _inverse, ("DIV",)),
         Transform("square", np.square, _apply("SQRT"), ("SQRT",)),
         Transform("negative square", np.square, lambda tree: Tree("NEG", (Tree("SQRT", (tree,)),)), ("SQRT", "NEG")),
+        Transform("inverse square", lambda t: t**-2.0, _one_over_root, ("SQRT", "DIV")),
+        # 1/r^2 along a direction is x/r^3, and r^2 a polynomial of the coordinates.
+        Transform("-2/3", lambda t: t ** (-2.0 / 3.0), _one_over_root_cubed, ("SQRT", "DIV", "MUL")),
         Transform("root", np.sqrt, _apply("SQUARE"), ("SQUARE",)),
         Transform("log", np.log, _apply("EXP"), ("EXP",)),
         Transform("exp", np.exp, _apply("LOG"), ("LOG",)),
@@ -57,7 +68,7 @@ TRANSFORMS = {
     )
 }
 
-POWERS = frozenset(("inverse", "square", "negative square", "root"))
+POWERS = frozenset(("inverse", "square", "negative square", "inverse square", "-2/3", "root"))
 
 BINARY: dict[str, tuple[Callable[[Floats, Floats], Floats], Callable[[Tree, Tree], Tree], tuple[str, ...]]] = {
     # t and v to the new target; the new target's tree and v's tree to t's tree

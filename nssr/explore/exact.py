@@ -7,21 +7,25 @@ clock: time only decides after which stage the search ends.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
+from nssr.explore import algebra, writing
 from nssr.explore.answers import Writer
 from nssr.explore.bank import Bank
-from nssr.explore.chain import POWERS, Chain, possible
-from nssr.explore.closures import AFFINE, FAMILIES, MONOMIAL, Closures
+from nssr.explore.chain import BINARY, POWERS, TRANSFORMS, Chain, possible
+from nssr.explore.closures import AFFINE, FAMILIES, MONOMIAL, Closures, Hit
+from nssr.explore.factors import factors
 from nssr.explore.families import fill
 from nssr.explore.learned import calls
 from nssr.explore.polynomials import Polynomials
 from nssr.explore.problem import Problem
+from nssr.explore.pursuit import pursued
 from nssr.explore.rows import Rows
 from nssr.explore.stages import Counters, Kind, Stage
-from nssr.explore.tree import Tree
+from nssr.explore.tree import Tree, column, mul, number, with_columns
 
 CAPACITIES = (3_000, 50_000, 250_000)
 BANK_ROWS = 32
@@ -42,6 +46,11 @@ _TARGETS = (
     "sin",
     "cos",
 )
+_PEELED = (
+    *((before, op, "identity") for before in ("identity", "inverse", "square") for op in ("t*v", "t/v")),
+    *(("identity", "t/v", after) for after in ("square", "inverse square", "-2/3")),  # lengths, 1 / r and 1 / r^3
+)
+"""Before a target meets a simple column, how they meet, and after: then it may be a polynomial."""
 _MET = ("identity", "inverse", "square", "root", "log", "exp")
 _AFTER: tuple[tuple[str, ...], ...] = (
     (),
@@ -60,11 +69,26 @@ _AFTER: tuple[tuple[str, ...], ...] = (
     ("atan",),
 )
 
+_AFTER_FACTOR = (*_AFTER[1:6], ("asin",), ("acos",), ("atanh",))
+"""What a target may be without a monomial factor: f(...) + 1, or an angle's sine, beside a monomial inside."""
+_AFTER_SQUARE = (("minus one",), ("plus one",), ("root", "asin"), ("root", "acos"), ("root", "atanh"))
+"""The same without a factor that has a root: sqrt(m g / k) tanh(...)."""
+
+
+_PURSUED = {
+    AFFINE: (("identity", ()), ("square", ()), ("inverse", ())),
+    MONOMIAL: (("identity", ("minus one",)), ("identity", ("plus one",))),
+}
+"""Before and after a target meets a monomial, of which it may then be a sum of several columns."""
+_PURSUED_PEELS, _PURSUED_ROWS, _PURSUED_TERMS = 120, 128, 10
+
+
 class ExactSearch:
     """``stages(round)`` yields the work of one round; every stage returns formulas which hold on every row."""
 
-    def __init__(self, problem: Problem, rows: Rows, memory: int, tick: Callable[[], None]) -> None:
-        self.tick = tick
+    def __init__(self, problem: Problem, rows: Rows, memory: int, tick: Callable[[], None], nested: bool = False) -> None:
+        """``nested``: it asks for what is left of another search's target, and takes no more factors out."""
+        self.tick, self.memory, self.nested = tick, memory, nested
         called = calls(problem.learned, problem.X.shape[1])
         self.learned = list(zip(called, rows.values(called)[:, rows.few], strict=True))
         self.problem, self.rows = problem, rows
@@ -91,25 +115,33 @@ class ExactSearch:
         yield proof("look-up", work=lambda: writer.exact(closures.look_up(targets)))
         if level == 0:
             yield proof("polynomials", work=lambda: self.polynomial(writer, targets))
-            yield proof("quotients", work=lambda: self.rows.holding(self.polynomials.quotient()))
+            yield proof("quotients", work=self.quotients)
         simple = families["simple"][:6000]
         for op in ("t-v", "t+v"):
             yield proof(f"peel {op}", work=partial(self.met, closures, writer, targets[:3], (op,), simple, ((),), (MONOMIAL,)))
         few = families["monomials"][:500]
-        work = partial(self.met, closures, writer, targets[:1], ("t*v", "t/v"), few, _AFTER[1:6], (MONOMIAL,))
+        work = partial(self.met, closures, writer, targets[:1], ("t*v", "t/v"), few, _AFTER_FACTOR, (MONOMIAL,))
         yield proof("peel monomials", work=work)
+        squares = [c for c in targets if c.steps == (("square", None),)]
+        work = partial(self.met, closures, writer, squares, ("t*v", "t/v"), few, _AFTER_SQUARE, (MONOMIAL,))
+        yield proof("peel monomials from squares", work=work)
         for family in FAMILIES:
             yield proof(f"pairs, {family}", work=partial(self.pairs, closures, writer, targets, family))
         if level < 2:
             work = partial(self.peeled_polynomials, closures, families, (300, 3000)[level])
             yield proof("peeled polynomials", work=work)
-        if level == 0:
-            return
-        peels = np.unique(np.concatenate([families["monomials"], families["simple"][:500]]))
-        for then in ("t-v", "t+v"):
-            work = partial(self.peeled_twice, closures, writer, targets[:4], peels, then, families["monomials"][:40])
-            yield proof(f"double peels {then}", work=work)
-        self.grown[level] = closures, writer, targets, families
+        if level >= 1:
+            peels = np.unique(np.concatenate([families["monomials"], families["simple"][:500]]))
+            for then in ("t-v", "t+v"):
+                work = partial(self.peeled_twice, closures, writer, targets[:4], peels, then, families["monomials"][:40])
+                yield proof(f"double peels {then}", work=work)
+            self.grown[level] = closures, writer, targets, families
+        if level == 1 or self.nested:
+            for family in (AFFINE, MONOMIAL):
+                yield proof(f"sparse sums, {family}", work=partial(self.sparse, bank, writer, families, family))
+            yield proof("substituted quotients", work=self.substituted_quotients)
+        if level >= 1 and not self.nested:
+            yield proof("factored", work=partial(self.factored, level - 1))
 
     def meetings(self, level: int) -> Iterator[Stage]:
         """The dear half of a round, over the bank that `stages` grew: meets in the middle, then peels before pairs."""
@@ -171,30 +203,128 @@ class ExactSearch:
             found += self.rows.holding(self.polynomials.polynomial(chain, writer.target(chain)))
         return found
 
-    def peeled_polynomials(self, closures: Closures, families: dict[str, np.ndarray], count: int) -> list[Tree]:
-        """Polynomials left after y, 1/y or y^2 is multiplied or divided by a simple column."""
-        peels = np.unique(np.concatenate([families["monomials"][:count], families["simple"][: 2 * count]]))
-        trees = [closures.bank.tree(i) for i in peels]
+    def sparse(self, bank: Bank, writer: Writer, families: dict[str, np.ndarray], family: str) -> list[Tree]:
+        """Sums (of logarithms: products) of several columns, after the target met a monomial."""
+        few = self.polynomials.places
+        few = few[:: -(-len(few) // _PURSUED_ROWS)]
+        monomials, functions, simple = (families[name] for name in ("monomials", "functions", "simple"))
+        peels = monomials[:_PURSUED_PEELS]
+        ids = np.unique(np.concatenate([peels, monomials[:1000], functions[:400], simple[:800]]))
+        trees = [bank.tree(i) for i in ids]
+        whole = self.rows.values(trees)
+        v, peeled = whole[np.searchsorted(ids, peels)], [bank.tree(i) for i in peels]
+        columns = whole[:, few]
+        if family == AFFINE:
+            m, f = np.searchsorted(ids, monomials[:24]), np.searchsorted(ids, functions[:40])
+            with np.errstate(all="ignore"):
+                columns = np.concatenate([columns, (columns[m][:, None] * columns[f][None]).reshape(-1, len(few))])
+            trees += [mul(trees[i], trees[j]) for i in m for j in f]
+        logs = family == MONOMIAL
         with np.errstate(all="ignore"):
-            v = self.rows.values(trees)
-            usable = np.isfinite(v).all(axis=1)
-            found: list[Tree] = []
-            start = Chain(self.rows.y)
-            for name in ("identity", "inverse", "square"):
-                if name not in self.allowed:
-                    continue
-                chain = start.transformed(name)
-                for op, targets in (("t*v", chain.values * v), ("t/v", chain.values / v)):
-                    good = usable & np.isfinite(targets).all(axis=1)
-                    for degree in self.polynomials.degrees(4):
-                        self.tick()
-                        fits = np.flatnonzero(good)
-                        fits = fits[self.polynomials.fits(targets[fits][:, self.polynomials.places], degree)]
-                        for k in fits[:20]:
-                            peeled = chain.combined(op, v[k], trees[k])
-                            found += self.rows.holding(self.polynomials.polynomial(peeled, peeled.values, degree))
-                        if len(fits):
-                            break
+            library = np.log(np.abs(columns)) if logs else columns
+        usable = np.flatnonzero(np.isfinite(library).all(axis=1))
+        one = np.ones((len(few), 1))
+        basis = np.column_stack([one, self.rows.logs[few]]) if logs else one
+        chains: list[Chain] = []
+        start = Chain(self.rows.y)
+        for before, after in _PURSUED[family]:
+            if possible((before, *after), self.operations):
+                chain = start.transformed(before)
+                chains.append(chain)
+                for values, tree in zip(v, peeled, strict=True):
+                    other = chain.combined("t/v", values, tree)
+                    for name in after:
+                        other = other.transformed(name)
+                    chains.append(other)
+        with np.errstate(all="ignore"):
+            targets = np.stack([c.values[few] for c in chains])
+            targets = np.log(np.abs(targets)) if logs else targets
+        good = np.flatnonzero(np.isfinite(targets).all(axis=1) & (np.ptp(targets, axis=1) > 0))
+        hits = []
+        for at in range(0, len(good), 256):
+            self.tick()
+            part = good[at : at + 256]
+            for place, needed in pursued(targets[part], library[usable], basis, _PURSUED_TERMS):
+                hits.append(Hit(chains[part[place]], family, tuple(trees[k] for k in usable[needed])))
+        hits.sort(key=lambda hit: len(hit.terms))
+        return writer.exact(hits[:50])
+
+    def factored(self, level: int) -> list[Tree]:
+        """What is left of y without the columns that seem to be but factors, searched for in the other columns."""
+        for exponents in factors(self.rows):
+            rest = [j for j in range(self.rows.X.shape[1]) if j not in exponents]
+            factor = writing.tidied(writing.monomial(number(1.0), [(column(j), e) for j, e in exponents.items()]))
+            if not rest:
+                continue
+            y = self.rows.y / self.rows.values([factor])[0]
+            if not (np.isfinite(y).all() and float(np.ptp(y)) > 0):
+                continue
+            X = np.ascontiguousarray(self.rows.X[:, rest])
+            problem = replace(self.problem, X=X, y=y, weights=None, dimensions=None, learned=(), required=frozenset())
+            rows = Rows(X, y, len(self.rows.few), problem.seed)
+            search = ExactSearch(problem, rows, self.memory // 4, self.tick, nested=True)
+            places = {i: column(j) for i, j in enumerate(rest)}
+            self.counters.add("factors taken out", 1)
+            for stage in search.stages(level):
+                found = [mul(factor, with_columns(tree, places)) for tree in stage.work()]
+                if holding := self.rows.holding([writing.tidied(tree) for tree in found]):
+                    return holding
+        return []
+
+    def substituted_quotients(self) -> list[Tree]:
+        found: list[Tree] = []
+        for variables in algebra.substituted(self.rows, self.operations):
+            polynomials = Polynomials(self.rows, variables)
+            for chain in algebra.targets(self.rows, self.operations, algebra.FEW):
+                self.tick()
+                found += self.rows.holding(polynomials.quotient(chain, chain.values[polynomials.places]))
+            if found:
+                break
+        return found
+
+    def quotients(self) -> list[Tree]:
+        """Formulas where y, its square, ... is P/Q or a root of a quadratic."""
+        found: list[Tree] = []
+        polynomials = self.polynomials
+        for chain in algebra.targets(self.rows, self.operations):
+            self.tick()
+            values = chain.values[polynomials.places]
+            found += self.rows.holding([*polynomials.quotient(chain, values), *polynomials.root(chain, values)])
+        return found
+
+    def peeled_polynomials(self, closures: Closures, families: dict[str, np.ndarray], count: int) -> list[Tree]:
+        """Polynomials left after a target meets a simple column, or a monomial times a sum, as `_PEELED` says."""
+        monomials, sums = families["monomials"][: 40 + count // 60], families["sums"][: 40 + count // 60]
+        peels = np.unique(np.concatenate([families["monomials"][:count], families["simple"][: 2 * count], monomials, sums]))
+        trees = [closures.bank.tree(i) for i in peels]
+        v = self.rows.values(trees)[:, self.polynomials.places]
+        found = self.left_polynomials(v, trees.__getitem__)
+        m, s = np.searchsorted(peels, monomials), np.searchsorted(peels, sums)
+        with np.errstate(all="ignore"):
+            products = (v[m][:, None] * v[s][None]).reshape(-1, v.shape[1])
+        return found + self.left_polynomials(products, lambda k: mul(trees[m[k // len(s)]], trees[s[k % len(s)]]))
+
+    def left_polynomials(self, v: np.ndarray, tree: Callable[[int], Tree]) -> list[Tree]:
+        """Formulas from what columns leave of the target. ``v``: their values (n, rows of `Polynomials`); ``tree``: of each."""
+        found: list[Tree] = []
+        usable = np.isfinite(v).all(axis=1)
+        start, few = Chain(self.rows.y), Chain(self.polynomials.y)
+        for before, op, after in _PEELED:
+            if not (possible((before, after), self.operations) and self.operations.issuperset(BINARY[op][2])):
+                continue
+            with np.errstate(all="ignore"):
+                targets = TRANSFORMS[after].forward(BINARY[op][0](few.transformed(before).values, v))
+            good = usable & np.isfinite(targets).all(axis=1)
+            for degree in self.polynomials.degrees(4):
+                self.tick()
+                fits = np.flatnonzero(good)
+                fits = fits[self.polynomials.fits(targets[fits], degree)]
+                for k in fits[:20].tolist():
+                    values = self.rows.values([tree(k)])[0]
+                    peeled = start.transformed(before).combined(op, values, tree(k)).transformed(after)
+                    found += self.rows.holding(self.polynomials.polynomial(peeled, peeled.values, degree))
+                if len(fits):
+                    break
         return found
 
     def peeled_pairs(

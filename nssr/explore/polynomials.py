@@ -1,7 +1,8 @@
-"""Polynomials and quotients of polynomials: closures that are one linear problem for all coefficients at once.
+"""Polynomials, their quotients and roots of quadratics: closures that are one linear problem for all coefficients at once.
 
-t = sum c_k m_k over all monomials up to a degree, if there are clearly fewer monomials than rows; y = P/Q from the null space
-of (m_k, -y m_l). Degrees grow from small ones, so the first that holds has no factor in common above and below.
+t = sum c_k m_k over all monomials up to a degree, if there are clearly fewer monomials than rows; t = P/Q from the null space
+of (m_k, -t m_l); A t^2 + B t + C = 0 from that of (m_k, t m_k, t^2 m_k). Degrees grow from small ones, so the first that holds
+has no factor in common above and below. What the monomials are made of may be any expressions, not columns alone.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy.typing as npt
 from nssr.explore import writing
 from nssr.explore.chain import Chain
 from nssr.explore.rows import Rows
-from nssr.explore.tree import Tree, column, div, number
+from nssr.explore.tree import Tree, add, column, div, mul, number, sub
 
 Floats = npt.NDArray[np.float64]
 Exponents = tuple[int, ...]
@@ -23,6 +24,8 @@ Exponents = tuple[int, ...]
 _SHARE = 0.6  # of the rows: as many monomials at most, so that the others prove the fit
 _ROWS = 250  # more would only cost: the caller checks on all rows
 _NULL = 1e-11
+_MAY_VANISH = 1e-11  # of a squared length: rounding leaves 1e-16
+_EQUAL = 1e-9  # relative: coefficients this close are one
 
 
 def exponents(n_columns: int, degree: int) -> list[Exponents]:
@@ -46,25 +49,32 @@ def values(X: Floats, powers: Sequence[Exponents]) -> Floats:
     return np.column_stack([np.prod(X ** np.array(p), axis=1) for p in powers])
 
 
-def monomial_tree(powers: Exponents) -> Tree | None:
-    return writing.product(writing.power(column(j), e) for j, e in enumerate(powers) if e)
-
-
 class Polynomials:
-    def __init__(self, rows: Rows) -> None:
-        few = np.sort(np.random.default_rng(0).permutation(rows.n)[:_ROWS])
-        self.places = few
-        self.X, self.y = rows.X[few], rows.y[few]
-        self.d = rows.X.shape[1]
-        self.room = int(_SHARE * len(few))
-        self.bases: dict[int, tuple[list[Exponents], Floats, Floats]] = {}
+    """Of ``variables`` (each a tree with its values on all rows), which are the columns unless they are given."""
 
-    def basis(self, degree: int) -> tuple[list[Exponents], Floats, Floats]:
-        """Exponents, values and an orthonormal basis of the values."""
+    def __init__(self, rows: Rows, variables: Sequence[tuple[Tree, Floats]] | None = None) -> None:
+        few = np.sort(np.random.default_rng(0).permutation(rows.n)[:_ROWS])
+        if variables is None:
+            variables = [(column(j), rows.X[:, j]) for j in range(rows.X.shape[1])]
+        self.places = few
+        self.trees = [tree for tree, _ in variables]
+        self.X = np.column_stack([v[few] for _, v in variables]) if variables else np.empty((len(few), 0))
+        self.y = rows.y[few]
+        self.d = len(variables)
+        self.room = int(_SHARE * len(few))
+        self.bases: dict[int, tuple[list[Exponents], Floats, Floats, Floats]] = {}
+
+    def basis(self, degree: int) -> tuple[list[Exponents], Floats, Floats, Floats]:
+        """Exponents, values, an orthonormal basis of the values, and two directions (rows, 2) at right angles to all of it."""
         if degree not in self.bases:
             powers = exponents(self.d, degree)
             matrix = values(self.X, powers)
-            self.bases[degree] = powers, matrix, np.linalg.qr(matrix / np.abs(matrix).max(axis=0))[0]
+            size = np.abs(matrix).max(axis=0)
+            q = np.linalg.qr(matrix / np.where(size > 0, size, 1.0))[0]
+            away = np.random.default_rng(1).normal(size=(len(self.X), 2))
+            for _ in range(2):  # the second time for what rounding left
+                away -= q @ (q.T @ away)
+            self.bases[degree] = powers, matrix, q, away / np.linalg.norm(away, axis=0)
         return self.bases[degree]
 
     def degrees(self, most: int) -> Iterator[int]:
@@ -75,12 +85,18 @@ class Polynomials:
 
     def fits(self, targets: Floats, degree: int) -> npt.NDArray[np.bool_]:
         """Which of the targets (n, rows of `places`) are polynomials of at most this degree."""
-        _, _, q = self.basis(degree)
+        _, _, q, away = self.basis(degree)
+        fits = np.zeros(len(targets), dtype=np.bool_)
         with np.errstate(all="ignore"):
+            # A polynomial has nothing in these directions: two products tell most targets from one.
+            size = np.sqrt(np.einsum("ij,ij->i", targets, targets))
+            few = np.flatnonzero(np.abs(targets @ away).max(axis=1) < 1e-8 * size)
+            targets = targets[few]
             centred = targets - targets.mean(axis=1, keepdims=True)
             rest = targets - (targets @ q) @ q.T
             size = np.sqrt((centred**2).mean(axis=1))
-            return np.asarray(np.abs(rest).max(axis=1) < 1e-9 * size)
+            fits[few] = np.abs(rest).max(axis=1) < 1e-9 * size
+        return fits
 
     def polynomial(self, chain: Chain, target: Floats, most: int = 8) -> list[Tree]:
         """Formulas for y, if the target is a polynomial of few degrees; to be checked by the caller."""
@@ -90,46 +106,97 @@ class Polynomials:
         for degree in self.degrees(most):
             if not self.fits(target[None], degree)[0]:
                 continue
-            powers, matrix, _ = self.basis(degree)
+            matrix = self.basis(degree)[1]
             coefficients = _sparse(matrix, target)
             if coefficients is None:
                 return []
-            return [writing.tidied(chain.undone(_sum(coefficients, powers, tolerance))) for tolerance in (1e-6, 1e-8, 0.0)]
+            return [writing.tidied(chain.undone(self._sum(coefficients, degree, t))) for t in (1e-6, 1e-8, 0.0)]
         return []
 
-    def quotient(self, most: int = 4) -> list[Tree]:
-        """y = P/Q, smallest degrees first."""
-        y = self.y
+    def quotient(self, chain: Chain, target: Floats, most: int = 4) -> list[Tree]:
+        """Formulas for y, if the target is P/Q, smallest degrees first; ``target`` on `places`."""
         pairs = sorted(
-            itertools.product(range(most + 1), range(1, most + 1)), key=lambda p: (count(self.d, p[0]) + count(self.d, p[1]), p)
+            (
+                (above, below)
+                for above, below in itertools.product(range(most + 1), range(1, most + 1))
+                if count(self.d, above) + count(self.d, below) <= self.room
+            ),
+            key=lambda p: (count(self.d, p[0]) + count(self.d, p[1]), p),
         )
-        for above, below in pairs:
-            n_above, n_below = count(self.d, above), count(self.d, below)
-            if n_above + n_below > self.room:
-                continue
-            powers = exponents(self.d, max(above, below))
-            matrix = values(self.X, powers)
-            design = np.column_stack([matrix[:, :n_above], -y[:, None] * matrix[:, :n_below]])
-            found = _null_vector(design)
+        largest = [p for p in pairs if not any(p != q and p[0] <= q[0] and p[1] <= q[1] for q in pairs)]
+        if not any(self._may_vanish(target, p) for p in largest):
+            return []
+        for pair in pairs:
+            found = _null_vector(self._design(target, pair))
             if found is None:
                 continue
+            n_above = count(self.d, pair[0])
             top, bottom = found[:n_above], found[n_above:]
-            if not bottom.any() or not top.any():
+            if bottom.any() and top.any():
+                return [
+                    writing.tidied(chain.undone(div(self._sum(top, pair[0], t), self._sum(bottom, pair[1], t))))
+                    for t in (1e-5, 1e-7, 0.0)
+                ]
+        return []
+
+    def root(self, chain: Chain, target: Floats, most: int = 4) -> list[Tree]:
+        """Formulas for y, if A t^2 + B t + C = 0 for polynomials of one degree; ``target`` on `places`."""
+        degrees = [k for k in range(1, most + 1) if 3 * count(self.d, k) <= self.room]
+        if not degrees or not self._may_vanish(target, (degrees[-1],) * 3):
+            return []
+        for degree in degrees:
+            found = _null_vector(self._design(target, (degree,) * 3))
+            if found is None:
                 continue
+            parts = found.reshape(3, -1) * np.array([[1.0], [-1.0], [1.0]])
+            if not parts[2].any():
+                return []  # a quotient
             trees = []
-            for tolerance in (1e-5, 1e-7, 0.0):
-                lower, upper = _sum(bottom, powers[:n_below], tolerance), _sum(top, powers[:n_above], tolerance)
-                trees.append(writing.tidied(div(upper, lower)))
+            for t in (1e-5, 1e-7, 0.0):
+                c, b, a = (self._sum(part, degree, t) for part in parts)
+                inside = Tree("SQRT", (sub(Tree("SQUARE", (b,)), mul(number(4.0), mul(a, c))),))
+                for numerator in (sub(inside, b), sub(Tree("NEG", (b,)), inside)):
+                    trees.append(writing.tidied(chain.undone(div(numerator, mul(number(2.0), a)))))
             return trees
         return []
 
+    def _design(self, target: Floats, degrees: Sequence[int]) -> Floats:
+        """(rows, coefficients): monomials up to the first degree, -t times those up to the second, t^2 times the third's."""
+        with np.errstate(all="ignore"):
+            return np.column_stack([(-target[:, None]) ** k * self.basis(degree)[1] for k, degree in enumerate(degrees)])
 
-def _sum(coefficients: Floats, powers: Sequence[Exponents], tolerance: float) -> Tree:
-    terms = []
-    for c, p in zip(coefficients.tolist(), powers, strict=True):
-        if c:
-            terms.append((writing.snapped(c, tolerance), monomial_tree(p)))
-    return writing.linear(terms) if terms else number(0.0)
+    def _may_vanish(self, target: Floats, degrees: Sequence[int]) -> bool:
+        """Whether some combination of the design's columns may be zero; far cheaper than `_null_vector`, and sure of a no."""
+        with np.errstate(all="ignore"):
+            design = np.column_stack([target[:, None] ** k * self.basis(degree)[2] for k, degree in enumerate(degrees)])
+            size = np.sqrt(np.einsum("ij,ij->j", design, design))
+        if not np.isfinite(size).all() or (size == 0).any():
+            return False
+        scaled = design / size
+        return bool(np.linalg.eigvalsh(scaled.T @ scaled)[0] < _MAY_VANISH)
+
+    def _sum(self, coefficients: Floats, degree: int, tolerance: float) -> Tree:
+        powers = exponents(self.d, degree)
+        of = {p: writing.snapped(c, tolerance) for c, p in zip(coefficients.tolist(), powers, strict=True) if c}
+        terms = self._squares(of) + [(c, self._monomial(p)) for p, c in of.items()]
+        return writing.linear(terms) if terms else number(0.0)
+
+    def _monomial(self, powers: Exponents) -> Tree | None:
+        return writing.product(writing.power(self.trees[j], e) for j, e in enumerate(powers) if e)
+
+    def _squares(self, of: dict[Exponents, float]) -> list[tuple[float, Tree | None]]:
+        """Takes a (x - y)^2 or a (x + y)^2 out of the coefficients for every a x^2 -+ 2 a x y + a y^2 among them."""
+        found: list[tuple[float, Tree | None]] = []
+        for p in [p for p in of if sum(p) == 2 and max(p) == 1]:
+            i, j = (k for k, e in enumerate(p) if e)
+            x, y = (tuple(2 * (k == place) for k in range(len(p))) for place in (i, j))
+            a, c = of.get(x, 0.0), of[p]
+            if abs(a - of.get(y, 0.0)) <= _EQUAL * abs(c) and abs(2 * abs(a) - abs(c)) <= _EQUAL * abs(c):
+                both = (add if a * c > 0 else sub)(self.trees[i], self.trees[j])
+                found.append((a, writing.power(both, 2)))
+                for square in (p, x, y):
+                    del of[square]
+        return found
 
 
 def _sparse(matrix: Floats, target: Floats) -> Floats | None:
