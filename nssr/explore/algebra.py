@@ -1,7 +1,8 @@
 """What quotients and roots are asked in: the columns, or with one of them, or the difference of two, inside a function.
 
-c cos(a - b) + d, (cos t - v) / (1 - v cos t) or k exp(x) / (1 + k exp(x)) are quotients of polynomials in such variables. All of
-a problem's columns stay in, so this is complete for laws with one such function and small degrees, without growing anything.
+c cos(a - b) + d, (cos t - v) / (1 - v cos t) or k exp(x) / (1 + k exp(x)) are quotients of polynomials in such variables, and
+E cos t (r - d^3 / r^2) is one after a division by such a function. All of a problem's columns stay in, so this is complete for
+laws with one such function and small degrees, without growing anything.
 """
 
 from __future__ import annotations
@@ -32,19 +33,32 @@ def targets(rows: Rows, operations: Collection[str], names: Sequence[str] = _OUT
     return [chain for chain in chains if np.isfinite(chain.values).all() and float(np.ptp(chain.values)) > 0]
 
 
+def divided(rows: Rows, operations: Collection[str]) -> Iterator[Chain]:
+    """y without a factor that is a function of one column or of the difference of two."""
+    if possible(("inverse",), operations) and "MUL" in operations:
+        for (tree, values), _ in _functions(rows, operations):
+            if (values != 0).all():
+                yield Chain(rows.y).combined("t/v", values, tree)
+
+
 def substituted(rows: Rows, operations: Collection[str]) -> Iterator[Variables]:
     """The columns, one after the other in each function, then two as their difference in one."""
-    columns: Variables = [(column(j), rows.X[:, j]) for j in range(rows.X.shape[1])]
-    for op in _INSIDE:
-        for j, (tree, values) in enumerate(columns):
-            if op in operations and (inside := _of(op, tree, values)) is not None:
-                yield [*columns[:j], inside, *columns[j + 1 :]]
-    if "SUB" not in operations:
-        return
-    for op in _INSIDE:
+    for inside, gone in _functions(rows, operations):
+        columns = [(column(j), rows.X[:, j]) for j in range(rows.X.shape[1]) if j not in gone]
+        yield [*columns, inside]
+
+
+def _functions(rows: Rows, operations: Collection[str]) -> Iterator[tuple[tuple[Tree, Floats], tuple[int, ...]]]:
+    """Functions of one column, then of the difference of two, each with the columns that are inside."""
+    columns = [(column(j), rows.X[:, j]) for j in range(rows.X.shape[1])]
+    arguments: list[tuple[tuple[Tree, Floats], tuple[int, ...]]] = [(one, (j,)) for j, one in enumerate(columns)]
+    if "SUB" in operations:
         for (i, (a, u)), (j, (b, v)) in itertools.combinations(enumerate(columns), 2):
-            if op in operations and (inside := _of(op, sub(a, b), u - v)) is not None:
-                yield [*(c for k, c in enumerate(columns) if k not in (i, j)), inside]
+            arguments.append(((sub(a, b), u - v), (i, j)))
+    for op in _INSIDE:
+        for (tree, values), gone in arguments:
+            if op in operations and (inside := _of(op, tree, values)) is not None:
+                yield inside, gone
 
 
 def _of(op: str, tree: Tree, values: Floats) -> tuple[Tree, Floats] | None:

@@ -6,6 +6,7 @@ clock: time only decides after which stage the search ends.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -80,6 +81,7 @@ _PURSUED = {
     MONOMIAL: (("identity", ("minus one",)), ("identity", ("plus one",))),
 }
 """Before and after a target meets a monomial, of which it may then be a sum of several columns."""
+_FACTORINGS = 4  # ways to take factors out, of which each is a search of its own
 _PURSUED_PEELS, _PURSUED_ROWS, _PURSUED_TERMS = 120, 128, 10
 
 
@@ -251,7 +253,7 @@ class ExactSearch:
 
     def factored(self, level: int) -> list[Tree]:
         """What is left of y without the columns that seem to be but factors, searched for in the other columns."""
-        for exponents in factors(self.rows):
+        for exponents in itertools.islice(factors(self.rows), _FACTORINGS * (level + 1)):
             rest = [j for j in range(self.rows.X.shape[1]) if j not in exponents]
             factor = writing.tidied(writing.monomial(number(1.0), [(column(j), e) for j, e in exponents.items()]))
             if not rest:
@@ -273,13 +275,16 @@ class ExactSearch:
 
     def substituted_quotients(self) -> list[Tree]:
         found: list[Tree] = []
+        for chain in algebra.divided(self.rows, self.operations):
+            self.tick()
+            found += self.rows.holding(self.polynomials.quotient(chain, chain.values[self.polynomials.places]))
         for variables in algebra.substituted(self.rows, self.operations):
+            if found:
+                break
             polynomials = Polynomials(self.rows, variables)
             for chain in algebra.targets(self.rows, self.operations, algebra.FEW):
                 self.tick()
                 found += self.rows.holding(polynomials.quotient(chain, chain.values[polynomials.places]))
-            if found:
-                break
         return found
 
     def quotients(self) -> list[Tree]:

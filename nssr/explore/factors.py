@@ -21,7 +21,7 @@ _CURVED = 4.0  # standard errors that squares and products may be from zero
 
 
 def factors(rows: Rows) -> Iterator[dict[int, Fraction]]:
-    """Exponents by column: all that may be factors, then without the most doubtful one, and so on."""
+    """Exponents by column: all that may be factors, then without one of them, the most doubtful first, then without more."""
     places = rows.nonzero
     with np.errstate(all="ignore"):
         target = np.log(np.abs(rows.y))
@@ -48,5 +48,11 @@ def factors(rows: Rows) -> Iterator[dict[int, Fraction]]:
         if exponent and errors[1 + k] < _CERTAIN and off < _ERRORS and curved < _CURVED:
             found.append((float(off / _ERRORS + curved / _CURVED), place, exponent))
     found.sort()
-    for most in range(len(found), 0, -1):
-        yield {place: exponent for _, place, exponent in found[:most]}
+    certain = [(place, exponent) for _, place, exponent in found]
+    if certain:
+        yield dict(certain)
+    for k in range(len(certain) - 1, -1, -1):
+        if len(certain) > 1:
+            yield dict(certain[:k] + certain[k + 1 :])
+    for most in range(len(certain) - 2, 0, -1):
+        yield dict(certain[:most])
