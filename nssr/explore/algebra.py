@@ -35,7 +35,7 @@ def targets(rows: Rows, operations: Collection[str], names: Sequence[str] = _OUT
 
 def divided(rows: Rows, operations: Collection[str]) -> Iterator[Chain]:
     """y without a factor that is a function of one column or of the difference of two."""
-    if possible(("inverse",), operations) and "MUL" in operations:
+    if "MUL" in operations:
         for (tree, values), _ in _functions(rows, operations):
             if (values != 0).all():
                 yield Chain(rows.y).combined("t/v", values, tree)

@@ -75,7 +75,6 @@ _AFTER_FACTOR = (*_AFTER[1:6], ("asin",), ("acos",), ("atanh",))
 _AFTER_SQUARE = (("minus one",), ("plus one",), ("root", "asin"), ("root", "acos"), ("root", "atanh"))
 """The same without a factor that has a root: sqrt(m g / k) tanh(...)."""
 
-
 _PURSUED = {
     AFFINE: (("identity", ()), ("square", ()), ("inverse", ())),
     MONOMIAL: (("identity", ("minus one",)), ("identity", ("plus one",))),
@@ -274,6 +273,7 @@ class ExactSearch:
         return []
 
     def substituted_quotients(self) -> list[Tree]:
+        """Formulas where y without a factor f(x_j) is P/Q, or where y, its square, ... is one with f(x_j) for x_j."""
         found: list[Tree] = []
         for chain in algebra.divided(self.rows, self.operations):
             self.tick()
