@@ -13,7 +13,7 @@ from functools import partial
 
 import numpy as np
 
-from nssr.explore import algebra, writing
+from nssr.explore import substitutions, writing
 from nssr.explore.answers import Writer
 from nssr.explore.bank import Bank
 from nssr.explore.chain import BINARY, POWERS, TRANSFORMS, Chain, possible
@@ -275,14 +275,14 @@ class ExactSearch:
     def substituted_quotients(self) -> list[Tree]:
         """Formulas where y without a factor f(x_j) is P/Q, or where y, its square, ... is one with f(x_j) for x_j."""
         found: list[Tree] = []
-        for chain in algebra.divided(self.rows, self.operations):
+        for chain in substitutions.divided(self.rows, self.operations):
             self.tick()
             found += self.rows.holding(self.polynomials.quotient(chain, chain.values[self.polynomials.places]))
-        for variables in algebra.substituted(self.rows, self.operations):
+        for variables in substitutions.substituted(self.rows, self.operations):
             if found:
                 break
             polynomials = Polynomials(self.rows, variables)
-            for chain in algebra.targets(self.rows, self.operations, algebra.FEW):
+            for chain in substitutions.targets(self.rows, self.operations, substitutions.FEW):
                 self.tick()
                 found += self.rows.holding(polynomials.quotient(chain, chain.values[polynomials.places]))
         return found
@@ -291,7 +291,7 @@ class ExactSearch:
         """Formulas where y, its square, ... is P/Q or a root of a quadratic."""
         found: list[Tree] = []
         polynomials = self.polynomials
-        for chain in algebra.targets(self.rows, self.operations):
+        for chain in substitutions.targets(self.rows, self.operations):
             self.tick()
             values = chain.values[polynomials.places]
             found += self.rows.holding([*polynomials.quotient(chain, values), *polynomials.root(chain, values)])

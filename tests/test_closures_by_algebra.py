@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nssr import NSSRRegressor
-from nssr.explore import algebra
+from nssr.explore import substitutions
 from nssr.explore.chain import Chain
 from nssr.explore.factors import factors
 from nssr.explore.polynomials import Polynomials, count, exponents, values
@@ -68,7 +68,7 @@ def test_roots_of_quadratics_have_both_signs() -> None:
 def test_quotients_in_other_variables() -> None:
     rows = rows_of(lambda x: x[0] / (1 + x[1] * np.cos(x[2] - x[3])), 4)
     found = []
-    for variables in algebra.substituted(rows, DEFAULT_OPERATIONS):
+    for variables in substitutions.substituted(rows, DEFAULT_OPERATIONS):
         polynomials = Polynomials(rows, variables)
         found += rows.holding(polynomials.quotient(Chain(rows.y), rows.y[polynomials.places]))
     assert found
@@ -76,13 +76,13 @@ def test_quotients_in_other_variables() -> None:
     turned = Rows(rows.X / [1, 1, 1, 4], rows.y, 32, 0)
     polynomials = Polynomials(turned)
     found = []
-    for chain in algebra.divided(turned, DEFAULT_OPERATIONS):
+    for chain in substitutions.divided(turned, DEFAULT_OPERATIONS):
         found += turned.holding(polynomials.quotient(chain, chain.values[polynomials.places]))
     assert found
-    assert not list(algebra.divided(rows, {"ADD", "SUB", "DIV", "COS"}))
-    assert not list(algebra.substituted(rows, {"ADD", "SUB", "MUL", "DIV"}))  # no function may be used
+    assert not list(substitutions.divided(rows, {"ADD", "SUB", "DIV", "COS"}))
+    assert not list(substitutions.substituted(rows, {"ADD", "SUB", "MUL", "DIV"}))  # no function may be used
     wide = Rows(np.array([[1.0, 800.0], [2.0, 900.0], [3.0, 950.0]]), np.array([1.0, 2.0, 4.0]), 3, 0)
-    assert all(np.isfinite(v).all() for variables in algebra.substituted(wide, {"EXP", "SUB"}) for _, v in variables)
+    assert all(np.isfinite(v).all() for variables in substitutions.substituted(wide, {"EXP", "SUB"}) for _, v in variables)
 
 
 # ---- factors ---------------------------------------------------------------------------------------------------------
