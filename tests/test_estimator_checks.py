@@ -35,7 +35,7 @@ def test_with_the_search(estimator: Any, check: Any, monkeypatch: pytest.MonkeyP
 
     def seconds(budget: Budget) -> float:
         asked[id(budget)] = asked.get(id(budget), 0) + 1
-        return 0.0006 * asked[id(budget)]
+        return 0.0004 * asked[id(budget)]
 
     def begin(budget: Budget, max_time: float, cancelled: Callable[[], bool]) -> None:
         asked[id(budget)] = 0
