@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from nssr import NSSRRegressor
 from nssr.explore import substitutions
 from nssr.explore.chain import Chain
+from nssr.explore.exact import ExactSearch
 from nssr.explore.factors import factors
 from nssr.explore.polynomials import Polynomials, count, exponents, values
-from nssr.explore.problem import DEFAULT_OPERATIONS
+from nssr.explore.problem import DEFAULT_OPERATIONS, Problem
 from nssr.explore.pursuit import pursued
 from nssr.explore.rows import Rows
 from nssr.explore.tree import size
@@ -59,10 +60,10 @@ def test_squares_of_differences_are_written_as_squares() -> None:
 def test_roots_of_quadratics_have_both_signs() -> None:
     for sign in (1, -1):
         rows = rows_of(lambda x, sign=sign: (-x[1] + sign * np.sqrt(x[1] ** 2 + 4 * x[0] * x[2])) / (2 * x[0]), 3)
-        assert rows.holding(Polynomials(rows).root(Chain(rows.y), rows.y))
-        assert not rows.holding(Polynomials(rows).quotient(Chain(rows.y), rows.y))
+        assert rows.holding(Polynomials(rows).root(Chain(rows.y)))
+        assert not rows.holding(Polynomials(rows).quotient(Chain(rows.y)))
     rows = rows_of(lambda x: np.exp(x[0] * x[1] / x[2]), 3)
-    assert Polynomials(rows).root(Chain(rows.y), rows.y) == []
+    assert Polynomials(rows).root(Chain(rows.y)) == []
 
 
 def test_quotients_in_other_variables() -> None:
@@ -70,14 +71,14 @@ def test_quotients_in_other_variables() -> None:
     found = []
     for variables in substitutions.substituted(rows, DEFAULT_OPERATIONS):
         polynomials = Polynomials(rows, variables)
-        found += rows.holding(polynomials.quotient(Chain(rows.y), rows.y[polynomials.places]))
+        found += rows.holding(polynomials.quotient(Chain(rows.y)))
     assert found
     rows = rows_of(lambda x: x[0] * np.cos(x[3] / 4) * (x[1] - x[2] / x[1] ** 2), 4)
     turned = Rows(rows.X / [1, 1, 1, 4], rows.y, 32, 0)
     polynomials = Polynomials(turned)
     found = []
     for chain in substitutions.divided(turned, DEFAULT_OPERATIONS):
-        found += turned.holding(polynomials.quotient(chain, chain.values[polynomials.places]))
+        found += turned.holding(polynomials.quotient(chain))
     assert found
     assert not list(substitutions.divided(rows, {"ADD", "SUB", "DIV", "COS"}))
     assert not list(substitutions.substituted(rows, {"ADD", "SUB", "MUL", "DIV"}))  # no function may be used
@@ -125,6 +126,15 @@ def test_pursuit_survives_columns_that_follow_each_other() -> None:
     library = np.stack([x**k for k in (-3, -2, -1, 1, 2, 3)] + [np.ones(100), 2 * x])
     ((place, needed),) = pursued(np.stack([2 * x**2 - 3 / x + 1]), library, np.ones((100, 1)), 6)
     assert (place, sorted(needed)) == (0, [2, 4])
+
+
+def test_few_operations_leave_the_search_whole() -> None:
+    """No sums may be written: what pursues them has nothing to ask, and the search goes on."""
+    rows = rows_of(lambda x: np.exp(x[0] * x[1]) + x[2], 3)
+    search = ExactSearch(Problem(rows.X, rows.y, operations=frozenset({"MUL", "DIV"})), rows, 10**9, lambda: None)
+    stages = [*search.stages(1), *search.peelings(1)]
+    assert [tree for stage in stages for tree in stage.work()] == []
+    assert {"sparse sums, monomial", "factored"} <= {stage.name for stage in stages}
 
 
 # ---- laws ------------------------------------------------------------------------------------------------------------

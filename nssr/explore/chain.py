@@ -103,6 +103,11 @@ class Chain:
         """Whether the last step is a power: on a logarithm that is a factor, so such a target asks nothing new."""
         return bool(self.steps) and self.steps[-1][0] in POWERS
 
+    @property
+    def usable(self) -> bool:
+        """Whether the target is finite on every row and no constant."""
+        return bool(np.isfinite(self.values).all()) and float(np.ptp(self.values)) > 0
+
     def transformed(self, name: str) -> Chain:
         if name == "identity":
             return self

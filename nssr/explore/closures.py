@@ -60,9 +60,6 @@ class Closures:
             EXPONENTIAL: Table(self.projection[MONOMIAL], self.v, self.ids),
         }
 
-    def usable(self, chain: Chain) -> bool:
-        return bool(np.isfinite(chain.values).all()) and float(np.ptp(chain.values)) > 0
-
     # ---- questions ----------------------------------------------------------------------------------------------------
 
     def in_span(self, chains: Sequence[Chain]) -> list[Hit]:
@@ -80,7 +77,7 @@ class Closures:
 
     def look_up(self, chains: Sequence[Chain], families: Iterable[str] = FAMILIES) -> list[Hit]:
         """Every chain against every column, by every family."""
-        chains = [c for c in chains if self.usable(c)]
+        chains = [c for c in chains if c.usable]
         if not chains:
             return []
         targets = np.stack([c.values for c in chains])
@@ -154,7 +151,7 @@ class Closures:
 
     def pairs(self, chain: Chain, family: str, count: int, limit: int = 30) -> list[Hit]:
         """Pairs among the ``count`` cheapest columns whose combination is the target."""
-        if not self.usable(chain) or (family != AFFINE and chain.is_power):
+        if not chain.usable or (family != AFFINE and chain.is_power):
             return []
         self.bank.tick()
         with np.errstate(all="ignore"):

@@ -76,8 +76,8 @@ _AFTER_SQUARE = (("minus one",), ("plus one",), ("root", "asin"), ("root", "acos
 """The same without a factor that has a root: sqrt(m g / k) tanh(...)."""
 
 _PURSUED = {
-    AFFINE: (("identity", ()), ("square", ()), ("inverse", ())),
-    MONOMIAL: (("identity", ("minus one",)), ("identity", ("plus one",))),
+    AFFINE: (("identity", "identity"), ("square", "identity"), ("inverse", "identity")),
+    MONOMIAL: (("identity", "minus one"), ("identity", "plus one")),
 }
 """Before and after a target meets a monomial, of which it may then be a sum of several columns."""
 _FACTORINGS = 4  # ways to take factors out, of which each is a search of its own
@@ -109,7 +109,8 @@ class ExactSearch:
         closures = Closures(rows, bank, families["all"], problem.seed, self.counters)
         writer = Writer(rows)
         start = Chain(closures.y)
-        targets = [c for c in (start.transformed(g) for g in self.allowed) if closures.usable(c)]
+        targets = [c for c in (start.transformed(g) for g in self.allowed) if c.usable]
+        self.grown[level] = closures, writer, targets, families
 
         proof = partial(Stage, kind=Kind.PROOF)
         yield proof("span", work=lambda: writer.exact(closures.in_span(targets)))
@@ -128,6 +129,11 @@ class ExactSearch:
         yield proof("peel monomials from squares", work=work)
         for family in FAMILIES:
             yield proof(f"pairs, {family}", work=partial(self.pairs, closures, writer, targets, family))
+
+    def peelings(self, level: int) -> Iterator[Stage]:
+        """What takes longer, over the bank that `stages` grew: peels without a look-up, algebra, and searches within."""
+        closures, writer, targets, families = self.grown[level]
+        proof = partial(Stage, kind=Kind.PROOF)
         if level < 2:
             work = partial(self.peeled_polynomials, closures, families, (300, 3000)[level])
             yield proof("peeled polynomials", work=work)
@@ -136,10 +142,9 @@ class ExactSearch:
             for then in ("t-v", "t+v"):
                 work = partial(self.peeled_twice, closures, writer, targets[:4], peels, then, families["monomials"][:40])
                 yield proof(f"double peels {then}", work=work)
-            self.grown[level] = closures, writer, targets, families
         if level == 1 or self.nested:
             for family in (AFFINE, MONOMIAL):
-                yield proof(f"sparse sums, {family}", work=partial(self.sparse, bank, writer, families, family))
+                yield proof(f"sparse sums, {family}", work=partial(self.sparse, closures.bank, writer, families, family))
             yield proof("substituted quotients", work=self.substituted_quotients)
         if level >= 1 and not self.nested:
             yield proof("factored", work=partial(self.factored, level - 1))
@@ -212,40 +217,30 @@ class ExactSearch:
         peels = monomials[:_PURSUED_PEELS]
         ids = np.unique(np.concatenate([peels, monomials[:1000], functions[:400], simple[:800]]))
         trees = [bank.tree(i) for i in ids]
-        whole = self.rows.values(trees)
-        v, peeled = whole[np.searchsorted(ids, peels)], [bank.tree(i) for i in peels]
-        columns = whole[:, few]
-        if family == AFFINE:
-            m, f = np.searchsorted(ids, monomials[:24]), np.searchsorted(ids, functions[:40])
-            with np.errstate(all="ignore"):
-                columns = np.concatenate([columns, (columns[m][:, None] * columns[f][None]).reshape(-1, len(few))])
-            trees += [mul(trees[i], trees[j]) for i in m for j in f]
-        logs = family == MONOMIAL
+        columns = self.rows.values(trees)[:, few]
+        start = Chain(self.rows.y[few])
         with np.errstate(all="ignore"):
-            library = np.log(np.abs(columns)) if logs else columns
-        usable = np.flatnonzero(np.isfinite(library).all(axis=1))
-        one = np.ones((len(few), 1))
-        basis = np.column_stack([one, self.rows.logs[few]]) if logs else one
-        chains: list[Chain] = []
-        start = Chain(self.rows.y)
-        for before, after in _PURSUED[family]:
-            if possible((before, *after), self.operations):
+            pursued_as = [both for both in _PURSUED[family] if possible(both, self.operations)]
+            chains = [start.transformed(name) for name in dict.fromkeys(["identity", *(before for before, _ in pursued_as)])]
+            for before, after in pursued_as:
                 chain = start.transformed(before)
-                chains.append(chain)
-                for values, tree in zip(v, peeled, strict=True):
-                    other = chain.combined("t/v", values, tree)
-                    for name in after:
-                        other = other.transformed(name)
-                    chains.append(other)
-        with np.errstate(all="ignore"):
-            targets = np.stack([c.values[few] for c in chains])
-            targets = np.log(np.abs(targets)) if logs else targets
+                for k in np.searchsorted(ids, peels).tolist():
+                    chains.append(chain.combined("t/v", columns[k], trees[k]).transformed(after))
+            targets, basis = np.stack([c.values for c in chains]), np.ones((len(few), 1))
+            if family == MONOMIAL:
+                columns, targets = np.log(np.abs(columns)), np.log(np.abs(targets))
+                basis = np.column_stack([basis, self.rows.logs[few]])
+            else:
+                m, f = np.searchsorted(ids, monomials[:24]), np.searchsorted(ids, functions[:40])
+                columns = np.concatenate([columns, (columns[m][:, None] * columns[f][None]).reshape(-1, len(few))])
+                trees += [mul(trees[i], trees[j]) for i in m for j in f]
+        usable = np.flatnonzero(np.isfinite(columns).all(axis=1))
         good = np.flatnonzero(np.isfinite(targets).all(axis=1) & (np.ptp(targets, axis=1) > 0))
         hits = []
         for at in range(0, len(good), 256):
             self.tick()
             part = good[at : at + 256]
-            for place, needed in pursued(targets[part], library[usable], basis, _PURSUED_TERMS):
+            for place, needed in pursued(targets[part], columns[usable], basis, _PURSUED_TERMS):
                 hits.append(Hit(chains[part[place]], family, tuple(trees[k] for k in usable[needed])))
         hits.sort(key=lambda hit: len(hit.terms))
         return writer.exact(hits[:50])
@@ -254,9 +249,9 @@ class ExactSearch:
         """What is left of y without the columns that seem to be but factors, searched for in the other columns."""
         for exponents in itertools.islice(factors(self.rows), _FACTORINGS * (level + 1)):
             rest = [j for j in range(self.rows.X.shape[1]) if j not in exponents]
-            factor = writing.tidied(writing.monomial(number(1.0), [(column(j), e) for j, e in exponents.items()]))
             if not rest:
                 continue
+            factor = writing.tidied(writing.monomial(number(1.0), [(column(j), e) for j, e in exponents.items()]))
             y = self.rows.y / self.rows.values([factor])[0]
             if not (np.isfinite(y).all() and float(np.ptp(y)) > 0):
                 continue
@@ -266,7 +261,7 @@ class ExactSearch:
             search = ExactSearch(problem, rows, self.memory // 4, self.tick, nested=True)
             places = {i: column(j) for i, j in enumerate(rest)}
             self.counters.add("factors taken out", 1)
-            for stage in search.stages(level):
+            for stage in itertools.chain(search.stages(level), search.peelings(level)):
                 found = [mul(factor, with_columns(tree, places)) for tree in stage.work()]
                 if holding := self.rows.holding([writing.tidied(tree) for tree in found]):
                     return holding
@@ -277,24 +272,23 @@ class ExactSearch:
         found: list[Tree] = []
         for chain in substitutions.divided(self.rows, self.operations):
             self.tick()
-            found += self.rows.holding(self.polynomials.quotient(chain, chain.values[self.polynomials.places]))
+            found += self.rows.holding(self.polynomials.quotient(chain))
+        targets = substitutions.targets(self.rows, self.operations, substitutions.FEW)
         for variables in substitutions.substituted(self.rows, self.operations):
             if found:
                 break
             polynomials = Polynomials(self.rows, variables)
-            for chain in substitutions.targets(self.rows, self.operations, substitutions.FEW):
+            for chain in targets:
                 self.tick()
-                found += self.rows.holding(polynomials.quotient(chain, chain.values[polynomials.places]))
+                found += self.rows.holding(polynomials.quotient(chain))
         return found
 
     def quotients(self) -> list[Tree]:
         """Formulas where y, its square, ... is P/Q or a root of a quadratic."""
         found: list[Tree] = []
-        polynomials = self.polynomials
         for chain in substitutions.targets(self.rows, self.operations):
             self.tick()
-            values = chain.values[polynomials.places]
-            found += self.rows.holding([*polynomials.quotient(chain, values), *polynomials.root(chain, values)])
+            found += self.rows.holding([*self.polynomials.quotient(chain), *self.polynomials.root(chain)])
         return found
 
     def peeled_polynomials(self, closures: Closures, families: dict[str, np.ndarray], count: int) -> list[Tree]:

@@ -38,21 +38,17 @@ def factors(rows: Rows) -> Iterator[dict[int, Fraction]]:
     estimates = inverse @ (q.T @ target)
     variance = float(((target - design @ estimates) ** 2).sum()) / spare
     errors = np.sqrt(variance * (inverse**2).sum(axis=1)) + 1e-9
-    n = len(places)
     found: list[tuple[float, int, Fraction]] = []
     for k, place in enumerate(places):
         steps = 2 if errors[1 + k] < _HALVES else 1
         exponent = Fraction(round(steps * float(estimates[1 + k])), steps)
         off = abs(float(estimates[1 + k]) - float(exponent)) / errors[1 + k]
-        curved = np.abs(estimates / errors)[n + 1 :][(i == k) | (j == k)].max()
+        curved = np.abs(estimates / errors)[len(places) + 1 :][(i == k) | (j == k)].max()
         if exponent and errors[1 + k] < _CERTAIN and off < _ERRORS and curved < _CURVED:
             found.append((float(off / _ERRORS + curved / _CURVED), place, exponent))
     found.sort()
     certain = [(place, exponent) for _, place, exponent in found]
-    if certain:
-        yield dict(certain)
-    for k in range(len(certain) - 1, -1, -1):
-        if len(certain) > 1:
-            yield dict(certain[:k] + certain[k + 1 :])
-    for most in range(len(certain) - 2, 0, -1):
-        yield dict(certain[:most])
+    n = len(certain)
+    without_one = [certain[:k] + certain[k + 1 :] for k in range(n - 1, -1, -1)]
+    without_more = [certain[:most] for most in range(n - 2, 0, -1)]
+    yield from (dict(some) for some in (certain, *without_one, *without_more) if some)

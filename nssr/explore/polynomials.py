@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,7 @@ from nssr.explore.tree import Tree, add, column, div, mul, number, sub
 
 Floats = npt.NDArray[np.float64]
 Exponents = tuple[int, ...]
+Variable = tuple[Tree, Floats]
 
 _SHARE = 0.6  # of the rows: as many monomials at most, so that the others prove the fit
 _ROWS = 250  # more would only cost: the caller checks on all rows
@@ -49,23 +51,37 @@ def values(X: Floats, powers: Sequence[Exponents]) -> Floats:
     return np.column_stack([np.prod(X ** np.array(p), axis=1) for p in powers])
 
 
+class Basis(NamedTuple):
+    """Of the monomials up to a degree: ``values`` (rows, monomials); ``directions``, orthonormal, that span the same; ``away``
+    (rows, 2), at right angles to all of them."""
+
+    powers: list[Exponents]
+    values: Floats
+    directions: Floats
+    away: Floats
+
+
+def inputs(rows: Rows) -> list[Variable]:
+    """The columns as variables."""
+    return [(column(j), rows.X[:, j]) for j in range(rows.X.shape[1])]
+
+
 class Polynomials:
     """Of ``variables`` (each a tree with its values on all rows), which are the columns unless they are given."""
 
-    def __init__(self, rows: Rows, variables: Sequence[tuple[Tree, Floats]] | None = None) -> None:
+    def __init__(self, rows: Rows, variables: Sequence[Variable] | None = None) -> None:
         few = np.sort(np.random.default_rng(0).permutation(rows.n)[:_ROWS])
         if variables is None:
-            variables = [(column(j), rows.X[:, j]) for j in range(rows.X.shape[1])]
+            variables = inputs(rows)
         self.places = few
         self.trees = [tree for tree, _ in variables]
         self.X = np.column_stack([v[few] for _, v in variables]) if variables else np.empty((len(few), 0))
         self.y = rows.y[few]
         self.d = len(variables)
         self.room = int(_SHARE * len(few))
-        self.bases: dict[int, tuple[list[Exponents], Floats, Floats, Floats]] = {}
+        self.bases: dict[int, Basis] = {}
 
-    def basis(self, degree: int) -> tuple[list[Exponents], Floats, Floats, Floats]:
-        """Exponents, values, an orthonormal basis of the values, and two directions (rows, 2) at right angles to all of it."""
+    def basis(self, degree: int) -> Basis:
         if degree not in self.bases:
             powers = exponents(self.d, degree)
             matrix = values(self.X, powers)
@@ -74,7 +90,7 @@ class Polynomials:
             away = np.random.default_rng(1).normal(size=(len(self.X), 2))
             for _ in range(2):  # the second time for what rounding left
                 away -= q @ (q.T @ away)
-            self.bases[degree] = powers, matrix, q, away / np.linalg.norm(away, axis=0)
+            self.bases[degree] = Basis(powers, matrix, q, away / np.linalg.norm(away, axis=0))
         return self.bases[degree]
 
     def degrees(self, most: int) -> Iterator[int]:
@@ -106,15 +122,15 @@ class Polynomials:
         for degree in self.degrees(most):
             if not self.fits(target[None], degree)[0]:
                 continue
-            matrix = self.basis(degree)[1]
-            coefficients = _sparse(matrix, target)
+            coefficients = _sparse(self.basis(degree).values, target)
             if coefficients is None:
                 return []
             return [writing.tidied(chain.undone(self._sum(coefficients, degree, t))) for t in (1e-6, 1e-8, 0.0)]
         return []
 
-    def quotient(self, chain: Chain, target: Floats, most: int = 4) -> list[Tree]:
-        """Formulas for y, if the target is P/Q, smallest degrees first; ``target`` on `places`."""
+    def quotient(self, chain: Chain, most: int = 4) -> list[Tree]:
+        """Formulas for y, if the target (on all rows) is P/Q, smallest degrees first."""
+        target = chain.values[self.places]
         pairs = sorted(
             (
                 (above, below)
@@ -139,8 +155,9 @@ class Polynomials:
                 ]
         return []
 
-    def root(self, chain: Chain, target: Floats, most: int = 4) -> list[Tree]:
-        """Formulas for y, if A t^2 + B t + C = 0 for polynomials of one degree; ``target`` on `places`."""
+    def root(self, chain: Chain, most: int = 4) -> list[Tree]:
+        """Formulas for y, if A t^2 + B t + C = 0 of the target (on all rows) for polynomials of one degree."""
+        target = chain.values[self.places]
         degrees = [k for k in range(1, most + 1) if 3 * count(self.d, k) <= self.room]
         if not degrees or not self._may_vanish(target, (degrees[-1],) * 3):
             return []
@@ -163,12 +180,12 @@ class Polynomials:
     def _design(self, target: Floats, degrees: Sequence[int]) -> Floats:
         """(rows, coefficients): monomials up to the first degree, -t times those up to the second, t^2 times the third's."""
         with np.errstate(all="ignore"):
-            return np.column_stack([(-target[:, None]) ** k * self.basis(degree)[1] for k, degree in enumerate(degrees)])
+            return np.column_stack([(-target[:, None]) ** k * self.basis(degree).values for k, degree in enumerate(degrees)])
 
     def _may_vanish(self, target: Floats, degrees: Sequence[int]) -> bool:
         """Whether some combination of the design's columns may be zero; far cheaper than `_null_vector`, and sure of a no."""
         with np.errstate(all="ignore"):
-            design = np.column_stack([target[:, None] ** k * self.basis(degree)[2] for k, degree in enumerate(degrees)])
+            design = np.column_stack([target[:, None] ** k * self.basis(degree).directions for k, degree in enumerate(degrees)])
             size = np.sqrt(np.einsum("ij,ij->j", design, design))
         if not np.isfinite(size).all() or (size == 0).any():
             return False
@@ -176,7 +193,7 @@ class Polynomials:
         return bool(np.linalg.eigvalsh(scaled.T @ scaled)[0] < _MAY_VANISH)
 
     def _sum(self, coefficients: Floats, degree: int, tolerance: float) -> Tree:
-        powers = exponents(self.d, degree)
+        powers = self.basis(degree).powers
         of = {p: writing.snapped(c, tolerance) for c, p in zip(coefficients.tolist(), powers, strict=True) if c}
         terms = self._squares(of) + [(c, self._monomial(p)) for p, c in of.items()]
         return writing.linear(terms) if terms else number(0.0)

@@ -10,6 +10,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from nssr.explore.answers import least_squares
+
 Floats = npt.NDArray[np.float64]
 
 _NOTHING = 1e-9  # of the target's length
@@ -55,8 +57,8 @@ def pursued(targets: Floats, library: Floats, basis: Floats, most: int) -> list[
 
 
 def _needed(target: Floats, library: Floats, basis: Floats, chosen: list[int]) -> list[int]:
-    design = np.column_stack([library[chosen].T, basis])
-    size = np.abs(design).max(axis=0)
-    coefficients = np.linalg.lstsq(design / size, target, rcond=1e-14)[0][: len(chosen)]
-    most = float(np.abs(target).max())
-    return [c for c, value in zip(chosen, coefficients.tolist(), strict=True) if abs(value) > _UNUSED * most]
+    coefficients = least_squares(np.column_stack([library[chosen].T, basis]), target)
+    if coefficients is None:
+        return []
+    parts = np.abs(coefficients[: len(chosen)]) * np.abs(library[chosen]).max(axis=1)
+    return [c for c, part in zip(chosen, parts.tolist(), strict=True) if part > _UNUSED * float(np.abs(target).max())]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -26,8 +25,6 @@ from nssr.explore.writing import named, respelled, tidied
 
 WORK_ROWS = 1_000
 """Rows that the search looks at; all others only verify."""
-_QUICK = 11
-"""Stages of the first exact round before the first regressions: all but the peeled polynomials, which are the dear ones."""
 HELD_OUT = 0.2
 """Share of the rows that choose neither the shape nor the constants of a formula, where there are at least 40."""
 _REFERENCE_ROWS = 100  # in plain Python, for each formula that the engine calls exact
@@ -121,14 +118,15 @@ class _Exploration:
         provable = len(rows.rest) >= 3 and len(rows.few) >= problem.X.shape[1] + 6
         # Laws without noise are mostly found in the first two rounds; with noise in the regressions. Cheap rounds of both first.
         first, second, third = range(3)
-        opening = exact.stages(first)
         plan: list[tuple[_When, Callable[[], Iterator[Stage]]]] = [
-            (_When.EXACT, lambda: itertools.islice(opening, _QUICK)),
+            (_When.EXACT, lambda: exact.stages(first)),
             (_When.ALWAYS, lambda: noisy.stages(first)),
-            (_When.EXACT, lambda: opening),
+            (_When.EXACT, lambda: exact.peelings(first)),
             (_When.EXACT, lambda: exact.stages(second)),
+            (_When.EXACT, lambda: exact.peelings(second)),
             (_When.ALWAYS, noisy.parametric_stages),
             (_When.EXACT, lambda: exact.stages(third)),
+            (_When.EXACT, lambda: exact.peelings(third)),
             (_When.ALWAYS, lambda: noisy.stages(second)),
             (_When.EXACT, lambda: exact.meetings(second)),
             (_When.ABOVE_FLOOR, lambda: noisy.stages(third)),

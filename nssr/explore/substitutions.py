@@ -15,11 +15,11 @@ import numpy.typing as npt
 
 from nssr.explore.bank import apply
 from nssr.explore.chain import Chain, possible
+from nssr.explore.polynomials import Variable, inputs
 from nssr.explore.rows import Rows
-from nssr.explore.tree import Tree, column, sub
+from nssr.explore.tree import Tree, sub
 
 Floats = npt.NDArray[np.float64]
-Variables = list[tuple[Tree, Floats]]
 
 _INSIDE = ("COS", "SIN", "EXP")
 _OUTSIDE = ("identity", "square", "cos", "sin", "tan", "exp", "log")
@@ -30,7 +30,7 @@ def targets(rows: Rows, operations: Collection[str], names: Sequence[str] = _OUT
     """What of y may be a quotient: y, its square, its cosine where y may be an arc cosine, ..."""
     start = Chain(rows.y)
     chains = [start.transformed(name) for name in names if possible((name,), operations)]
-    return [chain for chain in chains if np.isfinite(chain.values).all() and float(np.ptp(chain.values)) > 0]
+    return [chain for chain in chains if chain.usable]
 
 
 def divided(rows: Rows, operations: Collection[str]) -> Iterator[Chain]:
@@ -41,17 +41,17 @@ def divided(rows: Rows, operations: Collection[str]) -> Iterator[Chain]:
                 yield Chain(rows.y).combined("t/v", values, tree)
 
 
-def substituted(rows: Rows, operations: Collection[str]) -> Iterator[Variables]:
+def substituted(rows: Rows, operations: Collection[str]) -> Iterator[list[Variable]]:
     """The columns, one after the other in each function, then two as their difference in one."""
+    columns = inputs(rows)
     for inside, gone in _functions(rows, operations):
-        columns = [(column(j), rows.X[:, j]) for j in range(rows.X.shape[1]) if j not in gone]
-        yield [*columns, inside]
+        yield [*(one for j, one in enumerate(columns) if j not in gone), inside]
 
 
-def _functions(rows: Rows, operations: Collection[str]) -> Iterator[tuple[tuple[Tree, Floats], tuple[int, ...]]]:
+def _functions(rows: Rows, operations: Collection[str]) -> Iterator[tuple[Variable, tuple[int, ...]]]:
     """Functions of one column, then of the difference of two, each with the columns that are inside."""
-    columns = [(column(j), rows.X[:, j]) for j in range(rows.X.shape[1])]
-    arguments: list[tuple[tuple[Tree, Floats], tuple[int, ...]]] = [(one, (j,)) for j, one in enumerate(columns)]
+    columns = inputs(rows)
+    arguments: list[tuple[Variable, tuple[int, ...]]] = [(one, (j,)) for j, one in enumerate(columns)]
     if "SUB" in operations:
         for (i, (a, u)), (j, (b, v)) in itertools.combinations(enumerate(columns), 2):
             arguments.append(((sub(a, b), u - v), (i, j)))
@@ -61,7 +61,7 @@ def _functions(rows: Rows, operations: Collection[str]) -> Iterator[tuple[tuple[
                 yield inside, gone
 
 
-def _of(op: str, tree: Tree, values: Floats) -> tuple[Tree, Floats] | None:
+def _of(op: str, tree: Tree, values: Floats) -> Variable | None:
     with np.errstate(all="ignore"):
         result = apply(op, values)
         usable = np.isfinite(result).all() and float(np.ptp(result)) > 0 and float(np.abs(result).max()) < 1e12
