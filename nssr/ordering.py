@@ -39,6 +39,7 @@ class Lanes:
         self._left = np.ones(len(self._choice), dtype=np.bool_)
         self._tries = np.log(np.bincount(self._choice, minlength=n))[self._choice]
         self._count = search_space.route_counts(slots[self._choice], table.arity, self._width)
+        self._log_count = np.log(self._count)
         self._size = np.lexsort((np.arange(n), search_space.route_lengths(slots, table.arity)))
 
     def __bool__(self) -> bool:
@@ -47,9 +48,9 @@ class Lanes:
     def guided(self, scores: SlotScores, quota: float) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
         """The likeliest entries of about ``quota`` candidates together, at least one, as (slots, width)."""
         left = np.flatnonzero(self._left)
-        slots, width = self._slots[self._choice[left]], self._width[left]
-        log_p = search_space.log_scores(slots, scores, self._table.arity, width, self._table.commutative) - self._tries[left]
-        return self._taken(left[np.argsort(-log_p, kind="stable")], quota)
+        choices = search_space.log_scores(self._slots, scores, self._table.arity, 1, self._table.commutative)
+        log_p = choices[self._choice[left]] - self._log_count[left] - self._tries[left]
+        return self._taken(left[_best(log_p, self._count[left], quota)], quota)
 
     def by_size(self, quota: float) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
         """The same, the smallest first, over all columns."""
@@ -67,3 +68,18 @@ class Lanes:
         self._left &= self._whole | ~whole[self._choice]
         now = now[self._whole[now] | ~whole[self._choice[now]]]
         return self._slots[self._choice[now]], self._width[now]
+
+
+def _best(scores: npt.NDArray[np.float64], sizes: npt.NDArray[np.float64], quota: float) -> npt.NDArray[np.int64]:
+    """Places of the highest scores, highest first, equal ones in their order: as many as have ``quota`` candidates together, or
+    more. Sorting all of some 300,000 took a third of a search that ends in its first step."""
+    n = 1024
+    while n < len(scores):
+        least = np.partition(scores, len(scores) - n)[len(scores) - n]
+        places = np.flatnonzero(scores >= least)
+        if sizes[places].sum() > quota:
+            break
+        n *= 4
+    else:
+        places = np.arange(len(scores))
+    return places[np.argsort(-scores[places], kind="stable")]
