@@ -1,8 +1,9 @@
 """What the guide is worth: ``python -m benchmarks.guide --json FILE``.
 
 Accuracy and calibration of every head (`guide_calibration`); ranks of the first solution under each order, on frozen sets of
-dreams that training did not see and on tasks written by hand, with a plot beside the JSON; the wall-clock of whole searches,
-forward passes included. With ``--controls SECONDS``, and nothing else, networks trained for so many CPU-seconds each on the
+dreams that training did not see and on tasks written by hand, with a plot beside the JSON; what a sleep is worth
+(`guide_sleep`); the wall-clock of whole searches, forward passes included. With ``--controls SECONDS``, and
+nothing else, networks trained for so many CPU-seconds each on the
 same dreams. What a rank is stands in `guide_ranks`.
 """
 
@@ -27,6 +28,7 @@ from rich.table import Table
 from benchmarks import guide_calibration
 from benchmarks.guide_plot import solved_against_candidates
 from benchmarks.guide_ranks import RankedTask, Space, rank, ranked_tasks, ratio, uniform, with_solvers
+from benchmarks.guide_sleep import after_discovery
 from benchmarks.guide_tasks import library, written_tasks
 from nssr import pretrained, registry, search
 from nssr.dream_training import held_out
@@ -219,6 +221,11 @@ def _measure(result: dict[str, Any], guide: pretrained.Pretrained, options: argp
     console.print(f"written by hand: unigram/mixed {r[0]:.2f} [{r[1]:.2f}-{r[2]:.2f}], {solved} of {len(written)} within 1e6")
     for name, row in written.items():
         console.print(f"  {name}: " + ("outside the space" if row is None else f"{row['mixed']:.0f} ({row['unigram']:.0f})"))
+
+    def places(space: Space, some: list[RankedTask], prior: SlotScores, model: Any) -> dict[str, np.ndarray]:
+        return ranks(space, some, prior, opinion_of(model))
+
+    result["total energy after sleep"] = after_discovery(guide, options.seeds, places, console)
     if not options.searches:
         return
     clock = [one for seed in range(options.seeds) for one in wall_clock(grown, models["grown"], options.searches, 5000 + seed)]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 
+import hypothesis.strategies as st
 import numpy as np
+from hypothesis import given, settings
 
 from nssr import db, engine, registry, search_space
 from nssr.guide import UniformGuide
-from nssr.ordering import NARROW, Lanes
+from nssr.ordering import NARROW, Lanes, _best
 
 STATE = registry.init_registry(db.init_db(":memory:"), ("core",))
 TABLE = engine.FunctionTable(STATE["metadata"])
@@ -65,3 +67,17 @@ def test_a_quota_is_kept_but_for_the_first() -> None:
         counts = search_space.route_counts(slots, TABLE.arity, width)
         assert len(slots) >= 1
         assert counts[1:].sum() == 0 or counts.sum() <= quota
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 10**6), n=st.integers(1, 6000), kinds=st.integers(1, 4000), share=st.floats(0, 1.2))
+def test_the_best_are_those_of_a_whole_sort(seed: int, n: int, kinds: int, share: float) -> None:
+    """Also among many equal scores, and when the quota is all there is."""
+    rng = np.random.default_rng(seed)
+    scores, sizes = rng.integers(0, kinds, n).astype(float), rng.integers(1, 50, n).astype(float)
+    quota = share * float(sizes.sum())
+    order = np.argsort(-scores, kind="stable")
+    handed_out = max(int(np.searchsorted(np.cumsum(sizes[order]), quota, side="right")), 1)
+    found = _best(scores, sizes, quota)
+    assert found[:handed_out].tolist() == order[:handed_out].tolist()
+    assert n <= 1024 or share > 0.1 or kinds < 1000 or len(found) < n
