@@ -146,17 +146,18 @@ def find(
     screen = Screen(state, examples, n_threads=n_threads)
     table = screen.table
     n_functions = table.n_functions
-    slots = search_space.choices(state, max_depth=max_depth)
+    simple = search_space.simple_choices(state, max_depth=max_depth)
+    joined = search_space.Joined(state, table, max_depth=max_depth)
     relevance = search_space.column_order(screen.columns, screen.y)
-    simple = slots[slots["comp"] != search_space.PARALLEL]
-    pending = slots[slots["comp"] == search_space.PARALLEL]
-    mirrored = search_space.mirrored(pending, table.commutative)
-    width = search_space.widths(pending[mirrored], table.arity, len(relevance), MAX_CANDIDATES, LEAST_COLUMNS)
-    screen.counters.symmetric += int(search_space.route_counts(pending[mirrored], table.arity, width).sum())
-    pending = pending[~mirrored]
-    width = search_space.widths(pending, table.arity, len(relevance), MAX_CANDIDATES, LEAST_COLUMNS)
-    narrowest = int(width.min(initial=len(relevance)))
-    lanes = Lanes(pending, width, table)
+
+    def widths(number: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        return search_space.widths_of_lengths(number, len(relevance), MAX_CANDIDATES, LEAST_COLUMNS)
+
+    mirrored = joined.mirrored_of_length
+    screen.counters.symmetric += int((mirrored * widths(mirrored).astype(float) ** np.arange(len(mirrored))).sum())
+    width = widths(joined.of_length)
+    narrowest = int(width[joined.of_length > 0].min(initial=len(relevance)))
+    lanes = Lanes(joined, width)
     budget = float(MAX_CANDIDATES)
     guide: Guide | None = ModelGuide(model, x_input) if model is not None and x_input is not None else None
     prior = UnigramGuide(state["metadata"])
@@ -184,9 +185,11 @@ def find(
                 if found:
                     break
                 share = quota / len(order)
-                chosen, width = lanes.guided(scores, share) if lane == "guided" else lanes.by_size(share)
-                budget -= float(search_space.route_counts(chosen, table.arity, width).sum())
-                found += _run(screen, chosen, relevance, width)
+                for chosen, columns in lanes.guided(scores, share) if lane == "guided" else lanes.by_size(share):
+                    budget -= float(search_space.route_counts(chosen, table.arity, columns).sum())
+                    found += _run(screen, chosen, relevance, columns)
+                    if found:
+                        break
         if progress is not None:
             progress(step + 1, max_steps, screen.counters)
         if found:

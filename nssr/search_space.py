@@ -58,17 +58,36 @@ def choices(
     """All choices of functions, as an engine.SLOTS array: none, sequential, nested, both loops, parallel.
 
     ``max_depth`` 1 gives single functions only. ``primary`` and so on restrict a slot. ``identities`` drops choices in
-    which CONST only repeats a simpler one.
+    which CONST only repeats a simpler one. The parallel ones grow with the cube of the library: a search asks for
+    `simple_choices` and `Joined` instead.
     """
     allowed = placeable(state)
     arity = {i: state["metadata"][i]["arity"] for i in allowed}
     first, second, third = (
         allowed if given is None else sorted(set(given).intersection(allowed)) for given in (primary, secondary, tertiary)
     )
-    third = [i for i in third if arity[i] == 2]
+    same = find_id(state, "CONST") if identities else None
+    parts = [_simple(state, max_depth, first, second, same)]
+    if max_depth > 1:
+        both = _grid(PARALLEL, first, second, [i for i in third if arity[i] == 2])
+        if same is not None:
+            both = both[(both["primary"] != same) | (both["secondary"] != same)]
+        parts.append(both)
+    return np.concatenate(parts)
+
+
+def simple_choices(state: Mapping[str, Any], *, max_depth: int = 3) -> npt.NDArray[Any]:
+    """`choices` without the parallel ones."""
+    allowed = placeable(state)
+    return _simple(state, max_depth, allowed, allowed, find_id(state, "CONST"))
+
+
+def _simple(
+    state: Mapping[str, Any], max_depth: int, first: Sequence[int], second: Sequence[int], same: int | None
+) -> npt.NDArray[Any]:
+    arity = {i: state["metadata"][i]["arity"] for i in {*first, *second}}
     parts = [_grid(NONE, first)]
     if max_depth > 1:
-        same = find_id(state, "CONST") if identities else None
         outer = [i for i in first if arity[i] >= 1 and i != same]
         parts.append(_grid(SEQUENTIAL, outer, [i for i in second if i != same]))
         parts.append(_grid(NESTED, [i for i in outer if arity[i] > 1], [i for i in second if arity[i] == 1 and i != same]))
@@ -76,11 +95,50 @@ def choices(
         if loop is not None and loop not in state.get("withheld", ()):
             parts.append(_grid(LOOP_DIRECT, [i for i in first if arity[i] == 1 and i != same]))
             parts.append(_grid(LOOP_BINARY, [i for i in first if arity[i] == 2]))
-        both = _grid(PARALLEL, first, second, third)
-        if same is not None:
-            both = both[(both["primary"] != same) | (both["secondary"] != same)]
-        parts.append(both)
     return np.concatenate(parts)
+
+
+class Joined:
+    """The choices that join two functions by a third: a product of three lists, never listed as a whole.
+
+    A *pair* is a place in the first list times the length of the second plus a place in that; a choice is a pair times the
+    number of joining functions plus the place of one. All are in the order of `choices`. Those of which `mirrored` leaves
+    one out, and CONST of two columns, are no choices.
+    """
+
+    def __init__(self, state: Mapping[str, Any], table: engine.FunctionTable, *, max_depth: int = 3) -> None:
+        allowed = placeable(state) if max_depth > 1 else []
+        self.functions = np.array(allowed, dtype=np.int64)
+        arity = np.maximum(table.arity, 0)
+        self.joining = np.array([i for i in allowed if arity[i] == 2], dtype=np.int64)
+        self.swaps = table.commutative[self.joining].astype(bool)  # (joining,): those whose mirror images are left out
+        n = len(self.functions)
+        first, second = (axis.ravel() for axis in np.indices((n, n)))
+        a = arity[self.functions].astype(np.int64)
+        self.length = a[first] + a[second]  # (pairs,), as `route_lengths` has it
+        self.mirror = first > second  # (pairs,)
+        same = find_id(state, "CONST")
+        self.barred = np.zeros(n * n, dtype=np.bool_)
+        if same is not None:
+            self.barred |= (self.functions[first] == same) & (self.functions[second] == same)
+        longest = int(self.length.max(initial=0)) + 1
+        usable, upper = self.length[~self.barred], self.length[~self.barred & ~self.mirror]
+        swapping = int(self.swaps.sum())
+        pairs, upper = (np.bincount(lengths, minlength=longest) for lengths in (usable, upper))
+        self.of_length = upper * swapping + pairs * (len(self.joining) - swapping)  # choices, by length of route
+        self.mirrored_of_length = (pairs - upper) * swapping
+
+    def __len__(self) -> int:
+        return int(self.of_length.sum())
+
+    def slots(self, pairs: npt.NDArray[np.int64], joining: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+        """SLOTS (n,) of choices given as pairs and places of joining functions, int64 (n,) each."""
+        out = np.empty(len(pairs), dtype=engine.SLOTS)
+        n = max(len(self.functions), 1)
+        out["comp"] = PARALLEL
+        out["primary"], out["secondary"] = self.functions[pairs // n], self.functions[pairs % n]
+        out["tertiary"] = self.joining[joining]
+        return out
 
 
 def route_lengths(slots: npt.NDArray[Any], arity: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
@@ -175,18 +233,24 @@ def widths(
     ``least`` columns whatever the budget says, fewer only where it would have more than MOST_AT_LEAST candidates then.
     """
     length = route_lengths(slots, arity)
-    out = np.full(len(slots), n_columns, dtype=np.int64)
-    lengths = np.unique(length)
-    for place, n in enumerate(lengths):
-        here = length == n
+    return widths_of_lengths(np.bincount(length), n_columns, budget, least)[length]
+
+
+def widths_of_lengths(
+    number: npt.NDArray[np.int64], n_columns: int, budget: float, least: int = 1
+) -> npt.NDArray[np.int64]:
+    """`widths` by length of route, of which there are ``number`` choices each. int64 (lengths,)."""
+    out = np.full(len(number), n_columns, dtype=np.int64)
+    lengths = np.flatnonzero(number)
+    for place, n in enumerate(lengths.tolist()):
         # Longer routes keep one column each, whatever shorter ones could use.
-        share = min(budget * 2 / (len(lengths) - place + 1), budget - (length > n).sum())
-        floor = max(w for w in range(1, min(least, n_columns) + 1) if w == 1 or w ** int(n) <= MOST_AT_LEAST)
+        share = min(budget * 2 / (len(lengths) - place + 1), budget - number[n + 1 :].sum())
+        floor = max(w for w in range(1, min(least, n_columns) + 1) if w == 1 or w**n <= MOST_AT_LEAST)
         width = n_columns
-        while width > floor and here.sum() * float(width) ** int(n) > share:
+        while width > floor and number[n] * float(width) ** n > share:
             width -= 1
-        out[here] = width
-        budget = max(budget - here.sum() * float(width) ** int(n), 0.0)
+        out[n] = width
+        budget = max(budget - number[n] * float(width) ** n, 0.0)
     return out
 
 
