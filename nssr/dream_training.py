@@ -34,6 +34,7 @@ from nssr.train import EXPLORE, HALT_WEIGHT, descend, set_rates
 POOL_TABLES = 48
 """Tables whose dreams are mixed: neighbours in a batch should not share their inputs."""
 PER_TABLE = 1_500
+MOST_EMPTY = 16
 """Dreams taken from each: nearly all there are. With a quarter of them dreams cost 150 us a task, as much as the network, with
 all of them 50; and a guide taught on 560 tables knew new ones as well as those (-ln p 6.49 and 6.46)."""
 
@@ -67,6 +68,10 @@ class Batch:
         self.x[rows], self.solvers[rows] = other.x.to(self.x), other.solvers.to(self.solvers.device)
 
 
+class NoDreams(RuntimeError):
+    """Many tables gave no dream of the kind that is asked for."""
+
+
 class DreamStream:
     """Encoded dreams without end, mixed over many tables."""
 
@@ -80,14 +85,20 @@ class DreamStream:
         self._pool: list[tuple[Dreams, np.ndarray]] = []
 
     def take(self, n: int) -> Batch:
-        """The next ``n`` tasks."""
+        """The next ``n`` tasks. Raises `NoDreams` after ``MOST_EMPTY`` tables without any: a function that is asked for may have
+        no values on most, or a simpler answer wherever it is right."""
         tasks: list[tuple[np.ndarray, np.ndarray]] = []
         solvers = []
         while len(tasks) < n:
+            empty = 0
             while len(self._pool) < self.tables:
                 dreams = self.dreamer.dream()
                 if len(dreams):
                     self._pool.append((dreams, self.rng.permutation(len(dreams))[: self.per_table]))
+                    continue
+                empty += 1
+                if empty == MOST_EMPTY:
+                    raise NoDreams(f"{MOST_EMPTY} tables gave no dream")
             place = int(self.rng.integers(len(self._pool)))
             dreams, left = self._pool[place]
             here, rest = left[: min(8, n - len(tasks))], left[min(8, n - len(tasks)) :]

@@ -27,6 +27,10 @@ Ints = npt.NDArray[np.int64]
 LARGEST = 1e9
 """Outputs beyond this make no task."""
 PARALLEL_SAMPLE = 24_000
+SIMPLE_SAMPLE = 120_000
+"""Most simple programs on one table; those of some sixty functions over five columns are fewer, so all are run."""
+LEAST_NEEDED, DRAWN_NEEDED = 0.1, 0.25
+"""Where fewer of the joined programs hold a function that is asked for, it is put into so many of them."""
 DREAMS_PER_TABLE = 1_500
 SHARES = np.array([0.12, 0.20, 0.13, 0.55])
 """Of dreams by composition type: none, sequential, nested, parallel."""
@@ -137,12 +141,25 @@ class Dreamer:
         return Dreams(x, y, _slots(records[first]), records[first], solvers, behaviour, scaled), columns
 
     def _candidates(self, n_columns: int) -> npt.NDArray[Any]:
-        source = engine.Enumerator(self._simple, self.table.arity, self.table.commutative, range(n_columns))
+        simple = self._simple_sample(n_columns)
+        source = engine.Enumerator(simple, self.table.arity, self.table.commutative, range(n_columns))
         parts = []
         while not source.exhausted:
             parts.append(source.fill(65536))
         parts.append(self._parallel(n_columns))
         return np.concatenate(parts)
+
+    def _simple_sample(self, n_columns: int) -> npt.NDArray[Any]:
+        """The simple choices, or a sample: single functions all, then those that hold a function that is asked for."""
+        choices = self._simple
+        count = search_space.route_counts(choices, self.table.arity, n_columns)
+        if count.sum() <= SIMPLE_SAMPLE:
+            return choices
+        needed = np.isin(choices["primary"], self.needing) | np.isin(choices["secondary"], self.needing)
+        rank = np.where(choices["comp"] == search_space.NONE, 0, np.where(needed, 1, 2))
+        order = self.rng.permutation(len(choices))
+        order = order[np.argsort(rank[order], kind="stable")]
+        return choices[np.sort(order[: max(int(np.searchsorted(np.cumsum(count[order]), SIMPLE_SAMPLE)), 1)])]
 
     def _parallel(self, n_columns: int) -> npt.NDArray[Any]:
         """A sample of compositions that join two functions by a third, by the functions' weights."""
@@ -153,6 +170,13 @@ class Dreamer:
         pair = rng.choice(self._functions, (n, 2), p=weight / weight.sum())
         weight = self.weight[self._joining]
         third = rng.choice(self._joining, n, p=weight / weight.sum())
+        if self.needing and (np.isin(pair, self.needing).any(axis=1) | np.isin(third, self.needing)).mean() < LEAST_NEEDED:
+            some = np.flatnonzero(rng.random(n) < DRAWN_NEEDED)
+            function = rng.choice(np.array(self.needing, dtype=np.int32), len(some))
+            slot = np.where(np.isin(function, self._joining), rng.integers(0, 3, len(some)), rng.integers(0, 2, len(some)))
+            third[some[slot == 2]] = function[slot == 2]
+            for k in (0, 1):
+                pair[some[slot == k], k] = function[slot == k]
         # The mirror image of a commutative composition is the same program: the one that the search makes is kept.
         swap = (table.commutative[third] != 0) & (pair[:, 0] > pair[:, 1])
         pair[swap] = pair[swap][:, ::-1]

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from nssr.dream_training import Batch, DreamStream, dream_loss, schedule
+from nssr.dream_training import Batch, DreamStream, NoDreams, dream_loss, schedule
 from nssr.dreams import MOST_SOLVERS, Dreamer, Part
 from nssr.encoding import format_tasks
 from nssr.model import TRM, fresh_carry
@@ -65,7 +65,7 @@ def sleep(
     model.train()
     try:
         for step in range(steps):
-            parts = [stream.take(BATCH // 4) for stream in needing]
+            parts = _of_all(needing)
             if before is not None:
                 rows = torch.from_numpy(rng.integers(0, len(before.x), BATCH // 8))
                 parts.append(Batch(before.x[rows], before.solvers[rows]))
@@ -82,6 +82,17 @@ def sleep(
         set_rates(optimizer, rates)
         model.train(was_training)
     return [float(np.mean(losses[at : at + STEPS_PER_EPOCH])) for at in range(0, len(losses), STEPS_PER_EPOCH)]
+
+
+def _of_all(streams: list[DreamStream]) -> list[Batch]:
+    """A quarter of a batch of each stream; those that have no dreams leave the list, and their part to the others."""
+    parts = []
+    for stream in list(streams):
+        try:
+            parts.append(stream.take(BATCH // 4))
+        except NoDreams:
+            streams.remove(stream)
+    return parts
 
 
 def _replay(state: Mapping[str, Any], model: TRM) -> Batch | None:

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from nssr import db, pretrained, registry, train_command
-from nssr.dream_training import DreamSettings, DreamStream, DreamTrainer, dream_loss, evaluate, held_out, schedule
+from nssr import db, pretrained, registry, sleeping, train_command
+from nssr.dream_training import DreamSettings, DreamStream, DreamTrainer, NoDreams, dream_loss, evaluate, held_out, schedule
 from nssr.dreams import MOST_SOLVERS, Dreamer, Part
 from nssr.encoding import format_examples
 from nssr.model import create_model, predict_slots
@@ -132,6 +132,27 @@ def test_sleep_brings_a_new_function_forward() -> None:
     assert losses[-1] < losses[0]
     assert probability() > before + math.log(10)
     assert not model.training
+
+
+class Dreamless(Dreamer):
+    """Of a function that is asked for by itself there are no dreams."""
+
+    def _belongs(self, records: Any, behaviour: Any) -> Any:
+        return super()._belongs(records, behaviour) & (len(self.needing) != 1)
+
+
+def test_a_function_that_nobody_can_dream_of_does_not_keep_sleep_from_ending(monkeypatch: pytest.MonkeyPatch) -> None:
+    conn, state = library()
+    by_name = {entry["name"]: i for i, entry in state["metadata"].items()}
+    for name in ("KE", "TWICE_KE"):
+        steps = [(by_name["MUL"], [1, 1]), (by_name["MUL"], [0, 2])]
+        last = registry.register_learned(conn, state, name, 2, steps, [0.5 if name == "KE" else 1.0])
+    stream = DreamStream(Dreamless(state, seed=1, part=Part.ALL, needing=[last]), **SHAPE)
+    with pytest.raises(NoDreams, match="16 tables gave no dream"):
+        stream.take(4)
+    monkeypatch.setattr(sleeping, "Dreamer", Dreamless)
+    model = create_model(**SHAPE, d_model=32, n_functions=registry.vocab_size(state), n_heads=4, dropout=0.0, T=1, n_recursions=1)
+    assert len(sleep(state, model, make_optimizer(model), epochs=1)) == 1
 
 
 def test_the_command_trains_goes_on_and_writes_what_can_be_loaded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

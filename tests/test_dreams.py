@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from nssr import db, engine, executor, registry
+from nssr import dreams as dreaming
 from nssr.dream_tables import KINDS, draw_table
 from nssr.dreams import LARGEST, MOST_SOLVERS, Dreamer, Dreams, Part
 
@@ -142,3 +143,37 @@ def test_tables_have_columns_of_one_length() -> None:
         table = draw_table(rng)
         assert 1 <= len(table) <= 5
         assert len({len(column) for column in table}) == 1
+
+
+def test_a_large_library_dreams_of_a_sample_of_its_simple_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Single functions all, then what holds a function that is asked for."""
+    cosh = BY_NAME["COSH"]
+    whole = Dreamer(STATE, seed=2, needing=[cosh])._simple_sample(3)
+    monkeypatch.setattr(dreaming, "SIMPLE_SAMPLE", 3_000)
+    dreamer = Dreamer(STATE, seed=2, needing=[cosh])
+    part = dreamer._simple_sample(3)
+    counts = dreaming.search_space.route_counts(part, dreamer.table.arity, 3)
+    assert len(part) < len(whole) / 2
+    assert 2_500 < counts.sum() <= 3_000
+    for choices in (part, whole):
+        assert (choices["comp"] == 0).sum() == len(dreaming.search_space.placeable(STATE))
+    held = [(c["primary"] == cosh) | (c["secondary"] == cosh) for c in (part, whole)]
+    assert held[0].sum() == held[1].sum() > 50
+    assert 50 < (~held[0]).sum() < (~held[1]).sum()
+
+
+def test_rare_functions_that_are_asked_for_are_put_into_a_quarter_of_what_is_joined() -> None:
+    """COSH is half as likely as others; the joining of two of five hundred functions would hold it never."""
+    cosh, most = BY_NAME["COSH"], BY_NAME["MAX"]
+    for needed in (cosh, most):
+        records = [Dreamer(STATE, seed=8, needing=ids)._parallel(4) for ids in ((), (needed,))]
+        holds = [
+            np.mean([any(r[name] == needed for name in ("primary", "secondary", "tertiary")) for r in rows]) for rows in records
+        ]
+        assert holds[0] < dreaming.LEAST_NEEDED
+        assert 0.2 < holds[1] < 0.4
+    with_max = records[1]
+    arity = Dreamer(STATE, seed=0).table.arity
+    assert (with_max["tertiary"] == most).sum() > 500
+    assert (arity[with_max["tertiary"]] == 2).all()
+    assert (with_max["n1"] == arity[with_max["primary"]]).all()
