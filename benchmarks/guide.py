@@ -40,6 +40,8 @@ from nssr.optimizer import EMA, make_optimizer
 from nssr.sleeping import sleep
 
 ORDERS = ("uniform", "size", "unigram", "guided", "mixed", "interleaved")
+ASKED = ((1, 1), (2, 1), (4, 1), (8, 1), (1, 2), (4, 2))
+"""Carries and supervision steps with which the guide is asked; the search takes `search.CARRIES` and one."""
 SLEEP_EPOCHS = 40
 HEAD_TASKS = 2048
 Opinion = Callable[[RankedTask], SlotScores]
@@ -201,6 +203,12 @@ def _measure(result: dict[str, Any], guide: pretrained.Pretrained, options: argp
         result["sets"][name] = summary(found, np.array([t.kind for t in some]), rng)
         result["sets"][name]["ranks"] = {order: row.tolist() for order, row in found.items()}
         _show(console, name, result["sets"][name])
+    result["asked"] = []
+    for carries, steps in ASKED:
+        found = ranks(spaces["plain"], tasks["held out by behaviour"][1], priors["plain"], opinion_of(model, 0, carries, steps))
+        r = ratio(found["unigram"], found["mixed"], rng)
+        result["asked"].append({"carries": carries, "steps": steps, "unigram/mixed": r})
+        console.print(f"asked with {carries} carries, {steps} steps: unigram/mixed {r[0]:.1f} [{r[1]:.1f}-{r[2]:.1f}]")
     plot = Path(options.json).with_suffix(".png")
     if not solved_against_candidates(result["sets"], plot):
         console.print("no plot: matplotlib is not installed")
