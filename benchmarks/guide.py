@@ -2,9 +2,9 @@
 
 Accuracy and calibration of every head (`guide_calibration`); ranks of the first solution under each order, on frozen sets of
 dreams that training did not see and on tasks written by hand, with a plot beside the JSON; what a sleep is worth
-(`guide_sleep`); the wall-clock of whole searches, forward passes included. With ``--controls SECONDS``, and
-nothing else, networks trained for so many CPU-seconds each on the
-same dreams. What a rank is stands in `guide_ranks`.
+(`guide_sleep`); the wall-clock of whole searches, forward passes included. With ``--controls SECONDS``, and nothing else,
+networks trained for so many CPU-seconds each on the same dreams; with ``--compile``, and nothing else, what torch.compile is
+worth. What a rank is stands in `guide_ranks`.
 """
 
 from __future__ import annotations
@@ -150,12 +150,17 @@ def main() -> int:
     parser.add_argument("--searches", type=int, default=20, help="whole searches of each seed, or 0 (default: 20)")
     parser.add_argument("--controls", type=float, default=0.0, metavar="SECONDS", help="train the controls for so long each")
     parser.add_argument("--networks", default="", metavar="WORDS", help="only controls whose names hold one of these")
+    parser.add_argument("--compile", action="store_true", help="measure torch.compile on this device, and nothing else")
     options = parser.parse_args()
     torch.set_num_threads(1)
     console = Console()
     guide = pretrained.load(options.guide)
     result: dict[str, Any] = {"guide": {k: v for k, v in guide.card.items() if k != "label_counts"}, "sets": {}}
-    if options.controls:
+    if options.compile:
+        from benchmarks.guide_compile import compiled_against_eager
+
+        result["compile"] = compiled_against_eager(guide, console)
+    elif options.controls:
         from benchmarks.guide_control_runs import controls
 
         result["controls"] = controls(

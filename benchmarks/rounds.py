@@ -1,4 +1,4 @@
-"""How this project times things: the sides in turns in one process, CPU time, median and range over rounds."""
+"""How this project times things: sides in turns in one process, CPU time (or another clock), median and range over rounds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Seconds of CPU per round of one side."""
+    """Seconds per round of one side."""
 
     seconds: tuple[float, ...]
 
@@ -23,16 +23,18 @@ class Timing:
         return f"{items / self.median:,.0f}/s [{low:,.0f} to {high:,.0f}]"
 
 
-def in_turns(sides: Mapping[str, Callable[[], object]], rounds: int = 7) -> dict[str, Timing]:
+def in_turns(
+    sides: Mapping[str, Callable[[], object]], rounds: int = 7, clock: Callable[[], float] = time.process_time
+) -> dict[str, Timing]:
     """Runs every side once to warm up, then in turns, ``rounds`` times each."""
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     for side in sides.values():
         side()
     for _ in range(rounds):
         for name, side in sides.items():
-            start = time.process_time()
+            start = clock()
             side()
-            seconds[name].append(time.process_time() - start)
+            seconds[name].append(clock() - start)
     return {name: Timing(tuple(values)) for name, values in seconds.items()}
 
 

@@ -173,6 +173,13 @@ def test_laws_are_found_and_hold_elsewhere(name: str) -> None:
     assert result.best.r2 == pytest.approx(1)
 
 
+def test_simpler_formulas_beside_an_exact_one_do_not_depend_on_the_time() -> None:
+    y = LAWS["monomial"](X)
+    fronts = [[f.tree for f in explore(Problem(X=X, y=y), max_time=time).front] for time in (12, 60)]
+    assert fronts[0] == fronts[1]
+    assert len(fronts[0]) >= 4
+
+
 def test_a_noisy_law_keeps_its_shape() -> None:
     law = 2.5 * X[:, 0] * X[:, 1] ** 2
     y = law + 0.01 * np.sqrt(np.mean(law**2)) * np.random.default_rng(1).normal(size=200)
