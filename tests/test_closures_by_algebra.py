@@ -128,6 +128,18 @@ def test_pursuit_survives_columns_that_follow_each_other() -> None:
     assert (place, sorted(needed)) == (0, [2, 4])
 
 
+def test_a_difference_takes_the_place_of_two_columns() -> None:
+    """Fermi's golden rule: two frequencies, but only how far they are apart."""
+    rows = rows_of(lambda x: x[0] * np.sin(0.5 * x[1] * (x[2] - x[3])) ** 2 / (x[2] - x[3]) ** 2, 4)
+    search = ExactSearch(Problem(rows.X, rows.y), rows, 10**9, lambda: None)
+    (tree, *_) = search.differences()
+    fresh = rows_of(lambda x: x[0] * np.sin(0.5 * x[1] * (x[2] - x[3])) ** 2 / (x[2] - x[3]) ** 2, 4, seed=8)
+    assert fresh.holding([tree])
+    assert size(tree) <= 22
+    other = rows_of(lambda x: np.exp(np.sin(x[0] * x[1]) + x[2] ** 4), 3)
+    assert ExactSearch(Problem(other.X, other.y), other, 10**9, lambda: None).differences() == []
+
+
 def test_few_operations_leave_the_search_whole() -> None:
     """No sums may be written: what pursues them has nothing to ask, and the search goes on."""
     rows = rows_of(lambda x: np.exp(x[0] * x[1]) + x[2], 3)

@@ -7,15 +7,16 @@ clock: time only decides after which stage the search ends.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from fractions import Fraction
 from functools import partial
 
 import numpy as np
 
 from nssr.explore import substitutions, writing
 from nssr.explore.answers import Writer
-from nssr.explore.bank import Bank
+from nssr.explore.bank import LARGEST, Bank
 from nssr.explore.chain import BINARY, POWERS, TRANSFORMS, Chain, possible
 from nssr.explore.closures import AFFINE, FAMILIES, MONOMIAL, Closures, Hit
 from nssr.explore.factors import factors
@@ -26,7 +27,7 @@ from nssr.explore.problem import Problem
 from nssr.explore.pursuit import pursued
 from nssr.explore.rows import Rows
 from nssr.explore.stages import Counters, Kind, Stage
-from nssr.explore.tree import Tree, column, mul, number, with_columns
+from nssr.explore.tree import Tree, column, mul, number, sub, with_columns
 
 CAPACITIES = (3_000, 50_000, 250_000)
 BANK_ROWS = 32
@@ -146,6 +147,8 @@ class ExactSearch:
             for family in (AFFINE, MONOMIAL):
                 yield proof(f"sparse sums, {family}", work=partial(self.sparse, closures.bank, writer, families, family))
             yield proof("substituted quotients", work=self.substituted_quotients)
+        if level == 2 and not self.nested and "SUB" in self.operations:
+            yield proof("differences", work=self.differences)
         if level >= 1 and not self.nested:
             yield proof("factored", work=partial(self.factored, level - 1))
 
@@ -234,8 +237,9 @@ class ExactSearch:
                 m, f = np.searchsorted(ids, monomials[:24]), np.searchsorted(ids, functions[:40])
                 columns = np.concatenate([columns, (columns[m][:, None] * columns[f][None]).reshape(-1, len(few))])
                 trees += [mul(trees[i], trees[j]) for i in m for j in f]
-        usable = np.flatnonzero(np.isfinite(columns).all(axis=1))
-        good = np.flatnonzero(np.isfinite(targets).all(axis=1) & (np.ptp(targets, axis=1) > 0))
+        with np.errstate(all="ignore"):
+            usable = np.flatnonzero(np.abs(columns).max(axis=1) < LARGEST)  # squares of larger ones, or of NaN, are no numbers
+            good = np.flatnonzero((np.abs(targets).max(axis=1) < LARGEST) & (np.ptp(targets, axis=1) > 0))
         hits = []
         for at in range(0, len(good), 256):
             self.tick()
@@ -248,23 +252,39 @@ class ExactSearch:
     def factored(self, level: int) -> list[Tree]:
         """What is left of y without the columns that seem to be but factors, searched for in the other columns."""
         for exponents in itertools.islice(factors(self.rows), _FACTORINGS * (level + 1)):
-            rest = [j for j in range(self.rows.X.shape[1]) if j not in exponents]
-            if not rest:
-                continue
-            factor = writing.tidied(writing.monomial(number(1.0), [(column(j), e) for j, e in exponents.items()]))
-            y = self.rows.y / self.rows.values([factor])[0]
-            if not (np.isfinite(y).all() and float(np.ptp(y)) > 0):
-                continue
-            X = np.ascontiguousarray(self.rows.X[:, rest])
-            problem = replace(self.problem, X=X, y=y, weights=None, dimensions=None, learned=(), required=frozenset())
-            rows = Rows(X, y, len(self.rows.few), problem.seed)
-            search = ExactSearch(problem, rows, self.memory // 4, self.tick, nested=True)
-            places = {i: column(j) for i, j in enumerate(rest)}
-            self.counters.add("factors taken out", 1)
-            for stage in itertools.chain(search.stages(level), search.peelings(level)):
-                found = [mul(factor, with_columns(tree, places)) for tree in stage.work()]
-                if holding := self.rows.holding([writing.tidied(tree) for tree in found]):
-                    return holding
+            rest = [column(j) for j in range(self.rows.X.shape[1]) if j not in exponents]
+            if rest and (found := self.nested_search(level, exponents, rest)):
+                return found
+        return []
+
+    def differences(self) -> list[Tree]:
+        """Formulas in which two columns matter only by their difference: of frequencies, places, angles. It takes their place."""
+        columns = [column(j) for j in range(self.rows.X.shape[1])]
+        for level, most in ((1, 2), (0, None)):
+            for a, b in itertools.combinations(columns, 2):
+                inputs = [*(c for c in columns if c not in (a, b)), sub(a, b)]
+                if found := self.nested_search(level, {}, inputs, most):
+                    return found
+        return []
+
+    def nested_search(
+        self, level: int, exponents: Mapping[int, Fraction], inputs: Sequence[Tree], most: int | None = None
+    ) -> list[Tree]:
+        """Formulas that are a monomial times what the first ``most`` stages find in ``inputs`` for the rest of y."""
+        factor = writing.tidied(writing.monomial(number(1.0), [(column(j), e) for j, e in exponents.items()]))
+        y = self.rows.y / self.rows.values([factor])[0]
+        if not (np.isfinite(y).all() and float(np.ptp(y)) > 0):
+            return []
+        X = np.ascontiguousarray(self.rows.values(inputs).T)
+        problem = replace(self.problem, X=X, y=y, weights=None, dimensions=None, learned=(), required=frozenset())
+        search = ExactSearch(problem, Rows(X, y, len(self.rows.few), problem.seed), self.memory // 4, self.tick, nested=True)
+        places = dict(enumerate(inputs))
+        self.counters.add("factors taken out", 1)
+        stages = itertools.chain(search.stages(level), search.peelings(level))
+        for stage in itertools.islice(stages, most):
+            found = [mul(factor, with_columns(tree, places)) for tree in stage.work()]
+            if holding := self.rows.holding([writing.tidied(tree) for tree in found]):
+                return holding
         return []
 
     def substituted_quotients(self) -> list[Tree]:

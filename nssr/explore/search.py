@@ -177,8 +177,8 @@ class _Exploration:
                 self.counters["refuted by the reference"] += 1
 
     def _sketch(self, noisy: NoisySearch) -> None:
-        """Simpler approximations beside the exact formula: a front of one formula says little. Those of the first regressions, 0.3 s
-        of work whatever the clock says; where regressions came before the formula, they are known already."""
+        """Simpler approximations beside the exact formula: a front of one formula says little. Those of the first regressions,
+        0.3 s of work whatever the clock says; where regressions came before the formula, they are known already."""
         if self.counters["stage: regressions"]:
             return
         try:
