@@ -17,6 +17,7 @@ from nssr.explore.closures import AFFINE, EXPONENTIAL, FAMILIES, MONOMIAL, Hit
 from nssr.explore.families import fill
 from nssr.explore.front import Front
 from nssr.explore.learned import calls
+from nssr.explore.oscillations import distinct, envelopes, waves, without_phases
 from nssr.explore.parametric import parametric
 from nssr.explore.problem import Problem
 from nssr.explore.refining import fitted, shortened
@@ -24,12 +25,14 @@ from nssr.explore.regression import Scorer, Target, most_promising, weighted
 from nssr.explore.rows import Rows
 from nssr.explore.sparse import supports
 from nssr.explore.stages import Counters, Kind, Stage
-from nssr.explore.tree import Tree
+from nssr.explore.tree import Tree, numbers, with_numbers
 from nssr.explore.writing import named, tidied
 
 CAPACITIES = (2_000, 40_000, 80_000)
 MAX_ROWS = 400
 _PARAMETRIC = 70_000
+_ARGUMENTS, _BASES, _WAVES = 16, 3, 40
+_TRACE = 1e-10
 _TARGETS = ("identity", "inverse", "square", "root", "log", "exp", "asin", "acos", "atan", "tan")
 _PEELED = ("identity", "inverse", "square", "root", "log")
 _AFTER: tuple[tuple[str, ...], ...] = ((), ("minus one",), ("plus one",), ("log",), ("inverse", "plus one", "log"), ("square",))
@@ -111,6 +114,8 @@ class NoisySearch:
             yield refining
 
     def parametric_stages(self) -> Iterator[Stage]:
+        if self.problem.operations & {"SIN", "COS"} and "MUL" in self.problem.operations:
+            yield Stage("oscillations", Kind.ALONE, self.oscillating)
         yield Stage("parametric", Kind.ALONE, self.parametric)
         yield Stage("refining", Kind.ALONE, self.refine)
 
@@ -155,6 +160,33 @@ class NoisySearch:
             again += fitted(sensible[at : at + 100], self.front)
         self.front.admit(again)
         return self.exact_among(again)
+
+    def oscillating(self) -> list[Tree]:
+        """Waves of any frequency in the target and in what the formulas of the front leave of it; then waves beside those."""
+        operations = self.problem.operations
+        bank = Bank.of(replace(self.problem, dimensions=None), self.X, 2_000, self.tick)
+        own = fill(bank, operations, 1_000)
+        ids = np.concatenate([bank.leaves, own["monomials"][:_ARGUMENTS], own["sums"][: _ARGUMENTS // 2]])
+        ids = ids[np.sort(np.unique(ids, return_index=True)[1])]
+        shapes, envelope = envelopes(self.X, operations)
+        exact: list[Tree] = []
+        for _ in range(2):
+            bases = [t for t in self.front.pareto() if 0 < len(numbers(t)) <= 4][-_BASES:]
+            left = self.y - self.rows.values(bases) if bases else np.empty((0, len(self.y)))
+            good = np.flatnonzero(np.isfinite(left).all(axis=1) & (np.ptp(left, axis=1) > 0))
+            targets = np.concatenate([self.y[None], left[good]])
+            under = [None, *(bases[k] for k in good)]
+            trees = []
+            for wave in distinct(waves(targets, self.weights, bank.values[ids], shapes, self.tick), _WAVES):
+                trees += wave.trees(bank.tree(ids[wave.argument]), envelope[wave.envelope], under[wave.target], operations)
+            again = fitted(trees, self.front)
+            self.front.admit(again)
+            plain = [p for t in again if self.front.losses.get(t, np.inf) < self.front.variance and (p := without_phases(t)) != t]
+            again += fitted(plain, self.front)
+            self.front.admit(again)
+            if exact := self.exact_among(again):
+                break
+        return exact
 
     def written(self, hits: Sequence[Hit]) -> list[Tree]:
         trees = []
@@ -347,4 +379,10 @@ class NoisySearch:
     def exact_among(self, trees: Sequence[Tree]) -> list[Tree]:
         """Those that hold on every row, with simple numbers where they hold too."""
         nearly = [t for t in trees if self.front.losses.get(t, np.inf) < 1e-10 * self.front.variance]
-        return self.rows.holding(list(dict.fromkeys(t for tree in nearly for t in (tidied(named(tree)), tree))))
+        forms = [t for tree in nearly for t in (tidied(named(_without_traces(tree))), tidied(named(tree)), tree)]
+        return self.rows.holding(list(dict.fromkeys(forms)))
+
+
+def _without_traces(tree: Tree) -> Tree:
+    """Without numbers that may be nothing but the rounding of a fit."""
+    return with_numbers(tree, [0.0 if abs(k) < _TRACE else k for k in numbers(tree)])

@@ -45,8 +45,14 @@ def shortened(tree: Tree, front: Front) -> Tree:
     front.admit([tree])
     if not math.isfinite(front.losses.get(tree, math.inf)):
         return tree
-    best = tree
-    free = [k for k, value in enumerate(numbers(tree)) if not float(value).is_integer()]
+    # A number that says nothing goes: an offset that was fitted to noise.
+    values = numbers(tree)
+    fewer = [
+        tidied(with_numbers(tree, [*values[:k], 0.0, *values[k + 1 :]])) for k in range(len(values)) if not is_whole(values[k])
+    ]
+    front.admit(fewer)
+    best = min([tree, *(t for t in fewer if math.isfinite(front.losses.get(t, math.inf)))], key=front.bits)
+    free = [k for k, value in enumerate(numbers(best)) if not float(value).is_integer()]
     groups = [free] if len(free) <= 3 else [[k] for k in free]
     for group in groups:
         values = numbers(best)
