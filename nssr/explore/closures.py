@@ -11,6 +11,7 @@ A hit names columns only; `answers` turns it into formulas.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -28,6 +29,8 @@ Floats = npt.NDArray[np.float64]
 
 AFFINE, MONOMIAL, EXPONENTIAL = "affine", "monomial", "exponential"
 FAMILIES = (AFFINE, MONOMIAL, EXPONENTIAL)
+_NEAR = 24
+"""Columns within the tolerance of a target, of which the cheapest are taken: 1/x + x^-5 is 1/x where x is some hundreds."""
 
 
 @dataclass(frozen=True)
@@ -83,8 +86,11 @@ class Closures:
         targets = np.stack([c.values for c in chains])
         hits = []
         for family in families:
-            for question, w in self._ask(targets, family):
-                if w < 0 or (family != AFFINE and chains[question].is_power):
+            asked: Counter[int] = Counter()
+            found = self._ask(targets, family, _NEAR)
+            for question, w in sorted(found, key=lambda both: self.bank.cost[both[1]] if both[1] >= 0 else 0):
+                asked[question] += 1
+                if w < 0 or asked[question] > 2 or (family != AFFINE and chains[question].is_power):
                     continue  # what needs no column `in_span` has found
                 hits.append(Hit(chains[question], family, (self.bank.tree(w),)))
         return hits
@@ -137,7 +143,7 @@ class Closures:
             hits.append(Hit(combined, families[k], (self.bank.tree(w),) if w >= 0 else ()))
         return hits
 
-    def _ask(self, targets: Floats, family: str) -> list[tuple[int, int]]:
+    def _ask(self, targets: Floats, family: str, width: int = 2) -> list[tuple[int, int]]:
         self.bank.tick()
         with np.errstate(all="ignore"):
             if family != AFFINE:
@@ -145,7 +151,7 @@ class Closures:
             a, b, good, flat = self.projection[family].angles(targets)
         if family == EXPONENTIAL:
             flat[:] = False  # the monomial family says it
-        questions, ids = self.table[family].probe(a, b, good)
+        questions, ids = self.table[family].probe(a, b, good, width)
         found = list(zip(questions.tolist(), ids.tolist(), strict=True))
         return found + [(int(q), -1) for q in np.flatnonzero(flat)[:50]]
 

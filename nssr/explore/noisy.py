@@ -14,6 +14,7 @@ from nssr.explore.answers import Writer
 from nssr.explore.bank import Bank
 from nssr.explore.chain import Chain, nudge, possible
 from nssr.explore.closures import AFFINE, EXPONENTIAL, FAMILIES, MONOMIAL, Hit
+from nssr.explore.curves import curves
 from nssr.explore.families import fill
 from nssr.explore.front import Front
 from nssr.explore.learned import calls
@@ -25,13 +26,14 @@ from nssr.explore.regression import Scorer, Target, most_promising, weighted
 from nssr.explore.rows import Rows
 from nssr.explore.sparse import supports
 from nssr.explore.stages import Counters, Kind, Stage
-from nssr.explore.tree import Tree, numbers, with_numbers
+from nssr.explore.tree import Tree, column, div, number, numbers, with_numbers
 from nssr.explore.writing import named, tidied
 
 CAPACITIES = (2_000, 40_000, 80_000)
 MAX_ROWS = 400
 _PARAMETRIC = 70_000
 _ARGUMENTS, _BASES, _WAVES = 16, 3, 40
+_CURVED, _FACTORS = 8, 4
 _TRACE = 1e-10
 _TARGETS = ("identity", "inverse", "square", "root", "log", "exp", "asin", "acos", "atan", "tan")
 _PEELED = ("identity", "inverse", "square", "root", "log")
@@ -116,6 +118,8 @@ class NoisySearch:
     def parametric_stages(self) -> Iterator[Stage]:
         if self.problem.operations & {"SIN", "COS"} and "MUL" in self.problem.operations:
             yield Stage("oscillations", Kind.ALONE, self.oscillating)
+        if "MUL" in self.problem.operations:
+            yield Stage("curves", Kind.ALONE, self.curving)
         yield Stage("parametric", Kind.ALONE, self.parametric)
         yield Stage("refining", Kind.ALONE, self.refine)
 
@@ -145,11 +149,11 @@ class NoisySearch:
                 errors = scorer.errors(targets, self.basis[family])
             self.counters.add("regressions", errors.size)
             least = errors.min(axis=1)
-            for column in np.argsort(least, kind="stable")[:6000].tolist():
-                key = (place[int(scorer.ids[column])], family)
+            for best_column in np.argsort(least, kind="stable")[:6000].tolist():
+                key = (place[int(scorer.ids[best_column])], family)
                 if key not in best:
-                    chain = targets[int(errors[column].argmin())].chain
-                    best[key] = (float(least[column]), Hit(chain, family, (bank.tree(scorer.ids[column]),)))
+                    chain = targets[int(errors[best_column].argmin())].chain
+                    best[key] = (float(least[best_column]), Hit(chain, family, (bank.tree(scorer.ids[best_column]),)))
         ranked = sorted(best.values(), key=lambda b: b[0])[:1200]
         trees = self.written([hit for _, hit in ranked])
         self.front.admit(trees)
@@ -158,6 +162,22 @@ class NoisySearch:
         for at in range(0, len(sensible), 100):
             self.tick()
             again += fitted(sensible[at : at + 100], self.front)
+        self.front.admit(again)
+        return self.exact_among(again)
+
+    def curving(self) -> list[Tree]:
+        """Peaks, steps, powers and the like, alone and times an input or divided by one; all their constants are fitted."""
+        d = self.X.shape[1]
+        inputs = list(zip(self.X.T, map(column, range(d)), strict=True))
+        beside = []
+        if 1 < d <= _FACTORS:
+            beside = list(inputs)
+            if "DIV" in self.problem.operations:
+                beside += [(1.0 / x, div(number(1.0), tree)) for x, tree in inputs if (x != 0).all()]
+        operations = self.problem.operations
+        found = curves(self.y, self.weights, inputs[:_CURVED], beside, operations, self.tick)
+        trees = [t for curve in found for t in curve.trees()]
+        again = fitted(trees, self.front, max_iterations=60)
         self.front.admit(again)
         return self.exact_among(again)
 

@@ -32,6 +32,7 @@ _REFERENCE_ROWS = 100  # in plain Python, for each formula that the engine calls
 
 
 _CANDIDATES = ("bank: generated", "look-ups", "pairs", "regressions")  # counters of what was put to the target
+_CHOICES = 50  # formulas that may be returned, if those before them have no value on some row
 _SKETCHED = 2  # stages: regressions, and the refining of what they found
 _ROW_BITS = 20.0  # of evidence: a row agrees to one part in 10^7 or so
 
@@ -222,8 +223,10 @@ class _Exploration:
             # What a person reads has no more digits than the data can tell.
             if tree not in self.exact and self.budget.seconds() < self.budget.max_time:
                 shortened(tree, front)
-        chosen = min(self.exact, key=front.bits) if self.exact else front.shortest(1)[0]
-        trees = [t for t in front.pareto() if t not in self.exact and size(t) != size(chosen)]
+        # Rows that chose nothing may lie where a formula has no value: held out, or beyond the first thousand.
+        shortest = front.shortest(_CHOICES)
+        chosen = min(self.exact, key=front.bits) if self.exact else next(filter(self._has_values, shortest), shortest[0])
+        trees = [t for t in front.pareto() if t not in self.exact and size(t) != size(chosen) and self._has_values(t)]
         if self.exact:
             trees = [t for t in trees if size(t) < size(chosen)]
         trees = sorted([*trees, chosen], key=size)
@@ -239,6 +242,10 @@ class _Exploration:
                 kept = [f for f in kept if f.loss > one.loss]
             kept.append(one)
         return Result(tuple(kept), kept.index(best), bool(self.exact), stopped, self.budget.seconds(), dict(self.counters))
+
+    def _has_values(self, tree: Tree) -> bool:
+        with np.errstate(all="ignore"):
+            return bool(np.isfinite(self.everything.values([tree])).all())
 
     def _refitted(self, tree: Tree) -> Tree:
         """The formula with its constants fitted to all rows of the work, held out ones too."""
