@@ -23,7 +23,7 @@ import numpy.typing as npt
 Array = npt.NDArray[np.float64]
 
 FOLDER = Path(__file__).parent / "problems"
-SUITES = ("feynman", "nguyen", "strogatz", "laws", "textbook", "empirical", "noise-columns")
+SUITES = ("feynman", "nguyen", "strogatz", "laws", "textbook", "curves", "empirical", "noise-columns")
 ROWS = {"noise-columns": 30}
 """Rows where ``--rows`` is not given; elsewhere `DEFAULT_ROWS`."""
 DEFAULT_ROWS = 200
