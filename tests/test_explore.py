@@ -21,6 +21,7 @@ from nssr.explore.families import fill
 from nssr.explore.front import UNIT_BITS, Front, number_bits
 from nssr.explore.problem import DEFAULT_OPERATIONS
 from nssr.explore.projection import Projection, Table, matched_pairs
+from nssr.explore.refining import shortened
 from nssr.explore.rows import Rows
 from nssr.explore.sparse import supports
 from nssr.explore.tree import (
@@ -307,6 +308,17 @@ def test_numbers_that_need_units_have_to_pay() -> None:
     assert fits(wrong, (mass, speed), energy)
     assert front.formula_bits(wrong) == free.formula_bits(wrong) + UNIT_BITS
     assert front.formula_bits(kinetic) == free.formula_bits(kinetic)
+
+
+def test_a_number_is_shortened_before_it_may_be_dropped() -> None:
+    """With all its digits Kepler's law of six planets is longer than a mere number; with three it is not."""
+    a = np.array([0.389, 0.724, 1.0, 1.524, 5.2, 9.51])
+    period = np.array([87.77, 224.70, 365.25, 686.95, 4332.62, 10759.2])
+    front = Front(Problem(a[:, None], period), a[:, None], period, None)
+    law = mul(column(0), Tree("SQRT", (column(0),)))
+    assert shortened(mul(number(366.6507741374891), law), front) == mul(number(367.0), law)
+    # An offset that says nothing goes.
+    assert shortened(add(mul(number(366.6507741374891), law), number(1e-5)), front) == mul(number(367.0), law)
 
 
 def test_six_rows_are_no_evidence_for_five_numbers() -> None:

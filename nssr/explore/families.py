@@ -50,7 +50,8 @@ class _Filling:
         turned = self.products(bank.leaves[:12], sums[: share // 400 + 12], share // 60)
         scaled = self.scaled(np.concatenate([monomials[: share // 200 + 20], turned[: share // 600 + 10]]))
 
-        first = self.apply_functions(self.by_cost(self.alternating(monomials, scaled, share // (8 * kinds) + 8)))
+        count = share // (8 * kinds) + 8
+        first = self.apply_functions(self.by_cost(self.alternating(monomials, scaled, 4 * count))[:count])
         units = self.by_cost(np.concatenate([bank.leaves, self.learned[:8], self.inverses()]))[:24]
         near = self.products(units, self.by_cost(np.concatenate([first, sums, ones])), share // 5)
         arguments = self.by_cost(np.concatenate([monomials, scaled, sums, turned, ones[: share // 100 + 10]]))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -159,6 +159,12 @@ class Front:
                 least = loss
                 result.append(tree)
         return result
+
+    def shortest_of(self, trees: Sequence[Tree]) -> Tree:
+        """The one of least description length among ``trees``, which are admitted; the first where none has a finite loss."""
+        self.admit(trees)
+        known = [t for t in trees if math.isfinite(self.losses.get(t, math.inf))]
+        return min(known, key=self.bits, default=trees[0])
 
     def shortest(self, count: int) -> list[Tree]:
         """The formulas of least description length."""

@@ -45,14 +45,8 @@ def shortened(tree: Tree, front: Front) -> Tree:
     front.admit([tree])
     if not math.isfinite(front.losses.get(tree, math.inf)):
         return tree
-    # A number that says nothing goes: an offset that was fitted to noise.
-    values = numbers(tree)
-    fewer = [
-        tidied(with_numbers(tree, [*values[:k], 0.0, *values[k + 1 :]])) for k in range(len(values)) if not is_whole(values[k])
-    ]
-    front.admit(fewer)
-    best = min([tree, *(t for t in fewer if math.isfinite(front.losses.get(t, math.inf)))], key=front.bits)
-    free = [k for k, value in enumerate(numbers(best)) if not float(value).is_integer()]
+    best = tree
+    free = [k for k, value in enumerate(numbers(tree)) if not float(value).is_integer()]
     groups = [free] if len(free) <= 3 else [[k] for k in free]
     for group in groups:
         values = numbers(best)
@@ -63,12 +57,12 @@ def shortened(tree: Tree, front: Front) -> Tree:
             for k, value in zip(group, chosen, strict=True):
                 changed[k] = value
             trials.append(with_numbers(best, changed))
-        front.admit(trials)
-        known = [t for t in [best, *trials] if math.isfinite(front.losses.get(t, math.inf))]
-        best = min(known, key=front.bits)
-    neat = tidied(best)  # a factor that became 1 goes
-    front.admit([neat])
-    return min((best, neat), key=lambda t: front.bits(t) if math.isfinite(front.losses.get(t, math.inf)) else math.inf)
+        best = front.shortest_of([best, *trials])
+    # A factor that became 1 goes, and a number that says nothing, such as an offset that was fitted to noise. Not before the
+    # others are short: with all its digits a formula may well be longer than a mere number.
+    values = numbers(best)
+    fewer = [with_numbers(best, [*values[:k], 0.0, *values[k + 1 :]]) for k in range(len(values)) if not is_whole(values[k])]
+    return front.shortest_of([best, *map(tidied, [best, *fewer])])
 
 
 def _roundings(value: float) -> list[float]:
