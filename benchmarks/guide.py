@@ -28,7 +28,6 @@ from rich.table import Table
 from benchmarks import guide_calibration
 from benchmarks.guide_plot import solved_against_candidates
 from benchmarks.guide_ranks import RankedTask, Space, rank, ranked_tasks, ratio, uniform, with_solvers
-from benchmarks.guide_sleep import after_discovery
 from benchmarks.guide_tasks import library, written_tasks
 from nssr import pretrained, registry, search
 from nssr.dream_training import held_out
@@ -108,11 +107,11 @@ def with_junk(space: Space, tasks: list[RankedTask], rng: np.random.Generator) -
     return out
 
 
-def after_sleep(state: dict[str, Any], guide: pretrained.Pretrained, epochs: int) -> Any:
+def after_sleep(state: dict[str, Any], guide: pretrained.Pretrained, epochs: int, seed: int = 1) -> Any:
     """The guide in a library with learned functions, after the sleep that follows discoveries."""
     model = pretrained.fitted_to(guide, registry.plain_names(state))
     ema = EMA(model)
-    sleep(state, model, make_optimizer(model), epochs=epochs, ema=ema, seed=1)
+    sleep(state, model, make_optimizer(model), epochs=epochs, ema=ema, seed=seed)
     return ema.model
 
 
@@ -173,6 +172,8 @@ def main() -> int:
 
 
 def _measure(result: dict[str, Any], guide: pretrained.Pretrained, options: argparse.Namespace, console: Console) -> None:
+    from benchmarks.guide_sleep import after_discovery
+
     _, plain = library()
     _, grown = library(learned=True)
     spaces = {"plain": Space(plain), "grown": Space(grown)}
@@ -234,11 +235,7 @@ def _measure(result: dict[str, Any], guide: pretrained.Pretrained, options: argp
     console.print(f"written by hand: unigram/mixed {r[0]:.2f} [{r[1]:.2f}-{r[2]:.2f}], {solved} of {len(written)} within 1e6")
     for name, row in written.items():
         console.print(f"  {name}: " + ("outside the space" if row is None else f"{row['mixed']:.0f} ({row['unigram']:.0f})"))
-
-    def places(space: Space, some: list[RankedTask], prior: SlotScores, model: Any) -> dict[str, np.ndarray]:
-        return ranks(space, some, prior, opinion_of(model))
-
-    result["total energy after sleep"] = after_discovery(guide, options.seeds, places, console)
+    result["total energy after sleep"] = after_discovery(guide, options.seeds, console)
     if not options.searches:
         return
     clock = [one for seed in range(options.seeds) for one in wall_clock(grown, models["grown"], options.searches, 5000 + seed)]

@@ -3,7 +3,7 @@ discovery of KE and PE and after it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,14 +11,10 @@ from rich.console import Console
 
 from benchmarks.guide_ranks import RankedTask, Space, with_solvers
 from nssr import db, pretrained, registry
-from nssr.optimizer import EMA, make_optimizer
-from nssr.sleeping import sleep
 
 TABLES = 4
 ROWS = 30
 EPOCHS = (6, 40)
-
-Places = Callable[[Space, list[RankedTask], Any, Any], dict[str, np.ndarray]]
 
 
 def discovered() -> dict[str, Any]:
@@ -44,29 +40,28 @@ def energies(space: Space, seeds: Sequence[int]) -> list[RankedTask]:
     return tasks
 
 
-def after_discovery(guide: pretrained.Pretrained, seeds: int, places: Places, console: Console) -> list[dict[str, Any]]:
-    """A row for each number of epochs and each seed of the sleep: places before and after, table by table.
+def after_discovery(guide: pretrained.Pretrained, seeds: int, console: Console) -> list[dict[str, Any]]:
+    """A row for each number of epochs and each seed of the sleep: places before and after, table by table."""
+    from benchmarks.guide import after_sleep, opinion_of, ranks
 
-    ``places``: `benchmarks.guide.ranks` with the opinion of a model.
-    """
     state = discovered()
     space = Space(state)
     tasks = energies(space, range(TABLES))
     names = registry.plain_names(state)
     prior = pretrained.prior(guide, names)
-    before = places(space, tasks, prior, pretrained.fitted_to(guide, names))
+
+    def places(model: Any) -> np.ndarray:
+        return ranks(space, tasks, prior, opinion_of(model))["mixed"]
+
+    before = places(pretrained.fitted_to(guide, names))
     rows = []
     for epochs in EPOCHS:
         for seed in range(seeds):
-            model = pretrained.fitted_to(guide, names)
-            ema = EMA(model)
-            sleep(state, model, make_optimizer(model), epochs=epochs, ema=ema, seed=seed)
-            after = places(space, tasks, prior, ema.model)
-            times = before["mixed"] / after["mixed"]
-            rows.append({"epochs": epochs, "seed": seed, "before": before["mixed"].tolist(), "after": after["mixed"].tolist()})
+            after = places(after_sleep(state, guide, epochs, seed))
+            times = before / after
+            rows.append({"epochs": epochs, "seed": seed, "before": before.tolist(), "after": after.tolist()})
             console.print(
-                f"TOTAL_E after {epochs} epochs of sleep, seed {seed}: place {np.median(before['mixed']):.0f} to "
-                f"{np.median(after['mixed']):.0f} (medians of {len(tasks)} tables), "
-                f"{times.min():.1f} to {times.max():.1f} times earlier"
+                f"TOTAL_E after {epochs} epochs of sleep, seed {seed}: place {np.median(before):.0f} to {np.median(after):.0f} "
+                f"(medians of {len(tasks)} tables), {times.min():.1f} to {times.max():.1f} times earlier"
             )
     return rows

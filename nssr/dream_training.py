@@ -34,9 +34,9 @@ from nssr.train import EXPLORE, HALT_WEIGHT, descend, set_rates
 POOL_TABLES = 48
 """Tables whose dreams are mixed: neighbours in a batch should not share their inputs."""
 PER_TABLE = 1_500
-MOST_EMPTY = 16
 """Dreams taken from each: nearly all there are. With a quarter of them dreams cost 150 us a task, as much as the network, with
 all of them 50; and a guide taught on 560 tables knew new ones as well as those (-ln p 6.49 and 6.46)."""
+MOST_EMPTY = 16  # tables without a dream, one after the other
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,7 +92,7 @@ class Dreamer:
         self.rng = np.random.default_rng(seed)
         self.part, self.scaled, self.needing, self.n_columns = part, scaled, tuple(needing), n_columns
         self.table = engine.FunctionTable(state["metadata"])
-        slots = search_space.simple_choices(state)
+        slots = search_space.choices(state, tertiary=())
         self._simple = slots[slots["comp"] < search_space.PARALLEL]
         self._functions = np.array(search_space.placeable(state), dtype=np.int32)
         self._joining = np.array([i for i in self._functions if self.table.arity[i] == 2], dtype=np.int32)

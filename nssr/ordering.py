@@ -64,7 +64,7 @@ class Lanes:
     """``width``: int64, by length of route, over how many columns by relevance the choices of ``space`` are tried."""
 
     def __init__(self, space: Joined, width: Ints) -> None:
-        self._space, self._width = space, width
+        self._space = space
         lengths = np.arange(len(width))
         self._columns = np.stack([width, *(np.full(len(width), narrow) for narrow in NARROW)])  # (kinds, lengths)
         self._there = np.stack([np.ones(len(width), dtype=np.bool_), *(width > narrow for narrow in NARROW)])
@@ -89,13 +89,12 @@ class Lanes:
             return
         upper = max(int(r.bonus.max()) - int(r.below[0]) for r in ranked) + 1
         least = min(int(r.bonus.min()) - int(r.below[-1]) for r in ranked)
-        taken, first = 0.0, True
+        taken = 0.0
         while upper > least:
             lower = self._lower(ranked, upper, least, min(PIECE, quota - taken + self._gone_weight))
             for keys, weight in self._between(ranked, lower, upper):
-                piece, taken, more = self._taken(keys, weight, taken, quota, first)
+                piece, taken, more = self._taken(keys, weight, taken, quota)
                 if piece is not None:
-                    first = False
                     yield piece
                 if not more:
                     return
@@ -104,19 +103,17 @@ class Lanes:
     def by_size(self, quota: float) -> Iterator[Piece]:
         """The same, the smallest first, over all columns."""
         space, n_joining = self._space, len(self._space.joining)
-        taken, first = 0.0, True
+        taken = 0.0
         while self._at < len(self._by_size) and n_joining:
             pairs = self._by_size[self._at : self._at + max(PIECE // n_joining, 1)]
             count = self._count[0][space.length[pairs]]
             wanted = min(PIECE, max(quota - taken, 0.0))
             n = min(int(np.searchsorted(np.cumsum(count) * n_joining, wanted, side="right")) + 1, len(pairs))
             pairs, joining = np.repeat(pairs[:n], n_joining), np.tile(np.arange(n_joining), len(pairs[:n]))
-            allowed = ~(space.mirror[pairs] & space.swaps[joining])
-            keys = (pairs[allowed] * n_joining + joining[allowed]) * _KINDS
-            keys = keys[self._untried(keys)]
-            piece, taken, more = self._taken(keys, self._weight(keys), taken, quota, first)
+            keys = (pairs * n_joining + joining) * _KINDS
+            fresh = ~(space.mirror[pairs] & space.swaps[joining]) & self._untried(keys)
+            piece, taken, more = self._taken(keys[fresh], self._count[0][space.length[pairs[fresh]]], taken, quota)
             if piece is not None:
-                first = False
                 yield piece
             if not more:
                 return
@@ -193,22 +190,17 @@ class Lanes:
             order = fresh[np.lexsort((key[fresh] // _KINDS, key[fresh] % _KINDS, np.concatenate(below)[fresh]))]
             yield key[order], weight[order]
 
-    def _weight(self, keys: Ints) -> Floats:
-        length = self._space.length[keys // (_KINDS * len(self._space.joining))]
-        return np.asarray(self._count[keys % _KINDS, length])
-
     def _untried(self, keys: Ints) -> npt.NDArray[np.bool_]:
         if not len(self._gone):
             return np.ones(len(keys), dtype=np.bool_)
         at = np.minimum(np.searchsorted(self._gone, keys), len(self._gone) - 1)
         return np.asarray(self._gone[at] != keys)
 
-    def _taken(
-        self, keys: Ints, weight: Floats, taken: float, quota: float, first: bool
-    ) -> tuple[Piece | None, float, bool]:
-        """As many of ``keys``, in their order, as the quota allows: the piece, candidates taken with it, whether all were."""
+    def _taken(self, keys: Ints, weight: Floats, taken: float, quota: float) -> tuple[Piece | None, float, bool]:
+        """As many of ``keys``, in their order, as the quota allows, one at least where none are ``taken`` yet: the piece,
+        candidates taken with it, whether all were."""
         sizes = taken + np.cumsum(weight)
-        n = max(int(np.searchsorted(sizes, quota, side="right")), int(first))
+        n = max(int(np.searchsorted(sizes, quota, side="right")), int(taken == 0))
         now = keys[:n]
         if not len(now):
             return None, taken, n >= len(keys) and taken < quota

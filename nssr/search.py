@@ -146,7 +146,7 @@ def find(
     screen = Screen(state, examples, n_threads=n_threads)
     table = screen.table
     n_functions = table.n_functions
-    simple = search_space.simple_choices(state, max_depth=max_depth)
+    simple = search_space.choices(state, max_depth=max_depth, tertiary=())
     joined = search_space.Joined(state, table, max_depth=max_depth)
     relevance = search_space.column_order(screen.columns, screen.y)
 

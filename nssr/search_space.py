@@ -58,36 +58,18 @@ def choices(
     """All choices of functions, as an engine.SLOTS array: none, sequential, nested, both loops, parallel.
 
     ``max_depth`` 1 gives single functions only. ``primary`` and so on restrict a slot. ``identities`` drops choices in
-    which CONST only repeats a simpler one. The parallel ones grow with the cube of the library: a search asks for
-    `simple_choices` and `Joined` instead.
+    which CONST only repeats a simpler one. The parallel ones grow with the cube of the library: a search asks for none
+    (``tertiary=()``), and for `Joined` instead.
     """
     allowed = placeable(state)
     arity = {i: state["metadata"][i]["arity"] for i in allowed}
     first, second, third = (
         allowed if given is None else sorted(set(given).intersection(allowed)) for given in (primary, secondary, tertiary)
     )
-    same = find_id(state, "CONST") if identities else None
-    parts = [_simple(state, max_depth, first, second, same)]
-    if max_depth > 1:
-        both = _grid(PARALLEL, first, second, [i for i in third if arity[i] == 2])
-        if same is not None:
-            both = both[(both["primary"] != same) | (both["secondary"] != same)]
-        parts.append(both)
-    return np.concatenate(parts)
-
-
-def simple_choices(state: Mapping[str, Any], *, max_depth: int = 3) -> npt.NDArray[Any]:
-    """`choices` without the parallel ones."""
-    allowed = placeable(state)
-    return _simple(state, max_depth, allowed, allowed, find_id(state, "CONST"))
-
-
-def _simple(
-    state: Mapping[str, Any], max_depth: int, first: Sequence[int], second: Sequence[int], same: int | None
-) -> npt.NDArray[Any]:
-    arity = {i: state["metadata"][i]["arity"] for i in {*first, *second}}
+    third = [i for i in third if arity[i] == 2]
     parts = [_grid(NONE, first)]
     if max_depth > 1:
+        same = find_id(state, "CONST") if identities else None
         outer = [i for i in first if arity[i] >= 1 and i != same]
         parts.append(_grid(SEQUENTIAL, outer, [i for i in second if i != same]))
         parts.append(_grid(NESTED, [i for i in outer if arity[i] > 1], [i for i in second if arity[i] == 1 and i != same]))
@@ -95,6 +77,10 @@ def _simple(
         if loop is not None and loop not in state.get("withheld", ()):
             parts.append(_grid(LOOP_DIRECT, [i for i in first if arity[i] == 1 and i != same]))
             parts.append(_grid(LOOP_BINARY, [i for i in first if arity[i] == 2]))
+        both = _grid(PARALLEL, first, second, third)
+        if same is not None:
+            both = both[(both["primary"] != same) | (both["secondary"] != same)]
+        parts.append(both)
     return np.concatenate(parts)
 
 

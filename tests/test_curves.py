@@ -37,7 +37,7 @@ def test_a_fit_from_where_the_grid_points_is_exact(name: str) -> None:
 
     y = FITTED[name](X)
     front = Front(Problem(X=X[:, None], y=y), X[:, None], y, None)
-    found = curves(y, np.ones(80), [(X, column(0))], [], DEFAULT_OPERATIONS, lambda: None)
+    found = curves(y, np.ones(80), [(column(0), X)], [], DEFAULT_OPERATIONS, lambda: None)
     trees = fitted([t for curve in found for t in curve.trees()], front, max_iterations=60)
     front.admit(trees)
     best = min(trees, key=lambda t: front.losses.get(t, np.inf))
@@ -55,8 +55,8 @@ def test_the_search_finds_a_peak_and_writes_it_shortly() -> None:
 def test_a_factor_may_stand_beside_a_curve() -> None:
     u = RNG.uniform(1, 3, 80)
     y = u * np.tanh(1.7 * X - 6) + 0.3
-    factors = [(u, column(1))]
-    found = curves(y, np.ones(80), [(X, column(0)), (u, column(1))], factors, DEFAULT_OPERATIONS, lambda: None)
+    factors = [(column(1), u)]
+    found = curves(y, np.ones(80), [(column(0), X), (column(1), u)], factors, DEFAULT_OPERATIONS, lambda: None)
     best = found[0]
     assert best.shapes[0].family == "step"
     assert "value=1)" in str(best.shapes[0].tree)  # column 1 is in it
@@ -64,9 +64,9 @@ def test_a_factor_may_stand_beside_a_curve() -> None:
 
 
 def test_without_the_operations_there_are_no_curves() -> None:
-    found = curves(X, np.ones(80), [(X, column(0))], [], frozenset({"MUL", "ADD"}), lambda: None)
+    found = curves(X, np.ones(80), [(column(0), X)], [], frozenset({"MUL", "ADD"}), lambda: None)
     assert found == []
-    some = curves(X**1.3, np.ones(80), [(X, column(0))], [], frozenset({"MUL", "ADD", "POW"}), lambda: None)
+    some = curves(X**1.3, np.ones(80), [(column(0), X)], [], frozenset({"MUL", "ADD", "POW"}), lambda: None)
     assert {s.family for curve in some for s in curve.shapes} == {"power"}
 
 

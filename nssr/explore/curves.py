@@ -13,7 +13,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from nssr.explore.tree import Tree, add, div, mul, number
+from nssr.explore.answers import least_squares
+from nssr.explore.bank import LARGEST, SMALLEST
+from nssr.explore.polynomials import Variable
+from nssr.explore.tree import Tree, add, div, mul, not_whole, number
 
 Floats = npt.NDArray[np.float64]
 
@@ -53,8 +56,20 @@ class Curve(NamedTuple):
 
 
 def _free(value: float) -> Tree:
-    """A number that is fitted: whole ones are not."""
-    return number(value + 1e-3 if float(value).is_integer() else value)
+    return number(not_whole(value))
+
+
+def factors_beside(columns: Sequence[Variable], operations: frozenset[str]) -> list[Variable]:
+    """What may stand as a factor beside a curve: columns that vary, and their inverses."""
+    found = []
+    for tree, x in columns:
+        if float(np.ptp(x)) == 0:
+            continue
+        found.append((tree, x))
+        if (x != 0).all() and "DIV" in operations:
+            with np.errstate(over="ignore"):
+                found.append((div(number(1.0), tree), 1.0 / x))
+    return found
 
 
 def _shapes(m: Floats, tree: Tree, operations: frozenset[str]) -> Iterator[Shape]:
@@ -69,10 +84,8 @@ def _shapes(m: Floats, tree: Tree, operations: frozenset[str]) -> Iterator[Shape
         for k, rate in itertools.product(_STRETCHED, _RATES if "EXP" in operations else ()):
             c = rate / float(m.max()) ** k
             yield Shape("stretched", np.exp(-c * m**k), exp(mul(_free(-c), Tree("POW", (tree, _free(k))))))
-    for part, width in itertools.product(_CENTRES, _WIDTHS):
+    for part, width in itertools.product(_CENTRES, _WIDTHS) if operations.issuperset(("SUB", "SQUARE")) else ():
         centre, s = low + float(part) * span, width * span
-        if "SUB" not in operations or "SQUARE" not in operations:
-            break
         away = Tree("SQUARE", (Tree("SUB", (tree, _free(centre))),))
         z = (m - centre) / s
         if "EXP" in operations:
@@ -90,23 +103,23 @@ def _shapes(m: Floats, tree: Tree, operations: frozenset[str]) -> Iterator[Shape
 
 
 def curves(
-    y: Floats, weights: Floats, arguments: Sequence[tuple[Floats, Tree]], factors: Sequence[tuple[Floats, Tree]],
-    operations: frozenset[str], tick: Callable[[], None],
+    y: Floats, weights: Floats, arguments: Sequence[Variable], factors: Sequence[Variable], operations: frozenset[str],
+    tick: Callable[[], None],
 ) -> list[Curve]:  # fmt: skip
     """The curves to begin fits with: of each family, of one shape or two exponentials, those that leave least of ``y`` (rows,).
 
-    ``arguments`` of shapes and ``factors`` beside them: values (rows,) and trees.
+    ``factors``: what may stand beside a shape.
     """
     w = weights / weights.sum()
     centred = y - y @ w
     variance = float(centred**2 @ w)
     found: list[Curve] = []
-    for values, tree in arguments:
+    for tree, values in arguments:
         tick()
         with np.errstate(all="ignore"):
             shapes = list(_shapes(values, tree, operations))
-            shapes += [Shape(s.family, v * s.values, mul(t, s.tree)) for v, t in factors if t != tree for s in shapes]
-        usable = [s for s in shapes if np.isfinite(s.values).all() and 1e-100 < float(np.abs(s.values).max()) < 1e100]
+            shapes += [Shape(s.family, v * s.values, mul(t, s.tree)) for t, v in factors if t != tree for s in shapes]
+        usable = [s for s in shapes if np.isfinite(s.values).all() and SMALLEST < float(np.abs(s.values).max()) < LARGEST]
         if not usable:
             continue
         g = np.stack([s.values for s in usable])
@@ -142,10 +155,11 @@ def _double(y: Floats, w: Floats, variance: float, m: Floats, tree: Tree) -> lis
         with np.errstate(all="ignore"):
             both = [np.exp(c * m), np.exp(d * m)]
         matrix = np.stack([np.ones_like(m), *both], axis=1)
-        if not np.isfinite(matrix).all() or np.abs(matrix).max() > 1e100:
+        if not np.abs(matrix).max() < LARGEST:
             continue
-        size = np.abs(matrix).max(axis=0)
-        solution = np.linalg.lstsq(matrix / size * root[:, None], y * root, rcond=None)[0] / size
+        solution = least_squares(matrix * root[:, None], y * root)
+        if solution is None:
+            continue
         left = float((y - matrix @ solution) ** 2 @ w) / variance
         shapes = [Shape("double", v, Tree("EXP", (mul(_free(k), tree),))) for v, k in zip(both, (c, d), strict=True)]
         found.append(Curve(left, tuple(shapes), (float(solution[1]), float(solution[2])), float(solution[0])))

@@ -253,7 +253,10 @@ class ExactSearch:
         """What is left of y without the columns that seem to be but factors, searched for in the other columns."""
         for exponents in itertools.islice(factors(self.rows), _FACTORINGS * (level + 1)):
             rest = [column(j) for j in range(self.rows.X.shape[1]) if j not in exponents]
-            if rest and (found := self.nested_search(level, exponents, rest)):
+            if not rest:
+                continue
+            self.counters.add("factors taken out", 1)
+            if found := self.nested_search(level, exponents, rest):
                 return found
         return []
 
@@ -279,7 +282,6 @@ class ExactSearch:
         problem = replace(self.problem, X=X, y=y, weights=None, dimensions=None, learned=(), required=frozenset())
         search = ExactSearch(problem, Rows(X, y, len(self.rows.few), problem.seed), self.memory // 4, self.tick, nested=True)
         places = dict(enumerate(inputs))
-        self.counters.add("factors taken out", 1)
         stages = itertools.chain(search.stages(level), search.peelings(level))
         for stage in itertools.islice(stages, most):
             found = [mul(factor, with_columns(tree, places)) for tree in stage.work()]

@@ -14,19 +14,20 @@ from nssr.explore.answers import Writer
 from nssr.explore.bank import Bank
 from nssr.explore.chain import Chain, nudge, possible
 from nssr.explore.closures import AFFINE, EXPONENTIAL, FAMILIES, MONOMIAL, Hit
-from nssr.explore.curves import curves
+from nssr.explore.curves import curves, factors_beside
 from nssr.explore.families import fill
 from nssr.explore.front import Front
 from nssr.explore.learned import calls
 from nssr.explore.oscillations import distinct, envelopes, waves, without_phases
 from nssr.explore.parametric import parametric
+from nssr.explore.polynomials import inputs
 from nssr.explore.problem import Problem
 from nssr.explore.refining import fitted, shortened
 from nssr.explore.regression import Scorer, Target, most_promising, weighted
 from nssr.explore.rows import Rows
 from nssr.explore.sparse import supports
 from nssr.explore.stages import Counters, Kind, Stage
-from nssr.explore.tree import Tree, column, div, number, numbers, with_numbers
+from nssr.explore.tree import Tree, numbers, with_numbers
 from nssr.explore.writing import named, tidied
 
 CAPACITIES = (2_000, 40_000, 80_000)
@@ -149,11 +150,11 @@ class NoisySearch:
                 errors = scorer.errors(targets, self.basis[family])
             self.counters.add("regressions", errors.size)
             least = errors.min(axis=1)
-            for best_column in np.argsort(least, kind="stable")[:6000].tolist():
-                key = (place[int(scorer.ids[best_column])], family)
+            for column in np.argsort(least, kind="stable")[:6000].tolist():
+                key = (place[int(scorer.ids[column])], family)
                 if key not in best:
-                    chain = targets[int(errors[best_column].argmin())].chain
-                    best[key] = (float(least[best_column]), Hit(chain, family, (bank.tree(scorer.ids[best_column]),)))
+                    chain = targets[int(errors[column].argmin())].chain
+                    best[key] = (float(least[column]), Hit(chain, family, (bank.tree(scorer.ids[column]),)))
         ranked = sorted(best.values(), key=lambda b: b[0])[:1200]
         trees = self.written([hit for _, hit in ranked])
         self.front.admit(trees)
@@ -167,15 +168,9 @@ class NoisySearch:
 
     def curving(self) -> list[Tree]:
         """Peaks, steps, powers and the like, alone and times an input or divided by one; all their constants are fitted."""
-        d = self.X.shape[1]
-        inputs = list(zip(self.X.T, map(column, range(d)), strict=True))
-        beside = []
-        if 1 < d <= _FACTORS:
-            beside = list(inputs)
-            if "DIV" in self.problem.operations:
-                beside += [(1.0 / x, div(number(1.0), tree)) for x, tree in inputs if (x != 0).all()]
-        operations = self.problem.operations
-        found = curves(self.y, self.weights, inputs[:_CURVED], beside, operations, self.tick)
+        operations, columns = self.problem.operations, inputs(self.rows)
+        beside = factors_beside(columns, operations) if 1 < len(columns) <= _FACTORS else []
+        found = curves(self.y, self.weights, columns[:_CURVED], beside, operations, self.tick)
         trees = [t for curve in found for t in curve.trees()]
         again = fitted(trees, self.front, max_iterations=60)
         self.front.admit(again)

@@ -14,7 +14,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from nssr.explore.tree import NUMBER, Tree, add, column, div, mul, number
+from nssr.explore.bank import LARGEST, SMALLEST
+from nssr.explore.curves import factors_beside
+from nssr.explore.tree import NUMBER, Tree, add, column, mul, number
 
 Floats = npt.NDArray[np.float64]
 
@@ -60,30 +62,21 @@ class Wave(NamedTuple):
 def envelopes(X: Floats, operations: frozenset[str]) -> tuple[Floats, list[Tree | None]]:
     """Envelopes (n, rows) and how they are written, the constant one (None) first: columns, their inverses, powers of e, and of
     few columns products of these."""
-    values: list[Floats] = [np.ones(len(X))]
-    trees: list[Tree | None] = [None]
-    for j, x in enumerate(X.T):
-        span = float(np.ptp(x))
-        if span == 0:
-            continue
-        values.append(x)
-        trees.append(column(j))
-        if (x != 0).all() and "DIV" in operations:
-            values.append(1.0 / x)
-            trees.append(div(number(1.0), column(j)))
-    plain = list(zip(values, trees, strict=True))
+    plain: list[tuple[Tree | None, Floats]] = [(None, np.ones(len(X)))]
+    plain += factors_beside([(column(j), x) for j, x in enumerate(X.T)], operations)
+    values, trees = [x for _, x in plain], [tree for tree, _ in plain]
     for j, x in enumerate(X.T):
         span = float(np.ptp(x))
         if span > 0 and "EXP" in operations:
             for rate in [sign * k / span for k in _DECAYS for sign in (-1.0, 1.0)]:
                 power = Tree("EXP", (mul(number(rate), column(j)),))
-                for beside, tree in plain if X.shape[1] <= _TOGETHER else plain[:1]:
+                for tree, beside in plain if X.shape[1] <= _TOGETHER else plain[:1]:
                     with np.errstate(all="ignore"):
                         values.append(beside * np.exp(rate * x))
                     trees.append(power if tree is None else mul(tree, power))
     grown = np.stack(values)
     size = np.abs(grown).max(axis=1)
-    usable = np.flatnonzero((size < 1e100) & (size > 1e-100))
+    usable = np.flatnonzero((size < LARGEST) & (size > SMALLEST))
     return grown[usable], [trees[k] for k in usable]
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nssr.explore.bank import Bank
+from nssr.explore.tree import not_whole
 
 GRID = tuple(float(c) for c in 1.07 * 2.0 ** np.arange(-3, 3.6, 0.5))
 """Scales of the argument's median: the valleys of exp and tanh are octaves wide. None is an integer, since
@@ -51,7 +52,7 @@ def parametric(
     ones = np.full(len(arguments), one)
     for c in GRID:
         factors = np.array(
-            [bank.constant(float(f"{k:.6g}") + (1e-3 if float(f"{k:.6g}").is_integer() else 0.0)) for k in (c * octave).tolist()],
+            [bank.constant(not_whole(float(f"{k:.6g}"))) for k in (c * octave).tolist()],
             dtype=np.int64,
         )
         scaled = apply("MUL", -1, factors, arguments)

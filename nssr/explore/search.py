@@ -223,10 +223,8 @@ class _Exploration:
             # What a person reads has no more digits than the data can tell.
             if tree not in self.exact and self.budget.seconds() < self.budget.max_time:
                 shortened(tree, front)
-        # Rows that chose nothing may lie where a formula has no value: held out, or beyond the first thousand.
-        shortest = front.shortest(_CHOICES)
-        chosen = min(self.exact, key=front.bits) if self.exact else next(filter(self._has_values, shortest), shortest[0])
-        trees = [t for t in front.pareto() if t not in self.exact and size(t) != size(chosen) and self._has_values(t)]
+        chosen = min(self.exact, key=front.bits) if self.exact else self._shortest_with_values()
+        trees = [t for t in front.pareto() if t not in self.exact and size(t) != size(chosen)]
         if self.exact:
             trees = [t for t in trees if size(t) < size(chosen)]
         trees = sorted([*trees, chosen], key=size)
@@ -236,12 +234,17 @@ class _Exploration:
         # Ordered on the rows of the search; on all rows a longer formula may be no better: it goes, unless it is the chosen one.
         kept: list[Found] = []
         for one in found:
-            if one is not best and kept and one.loss >= min(f.loss for f in kept):
+            if one is not best and not one.loss < min((f.loss for f in kept), default=math.inf):
                 continue
             if one is best:
                 kept = [f for f in kept if f.loss > one.loss]
             kept.append(one)
         return Result(tuple(kept), kept.index(best), bool(self.exact), stopped, self.budget.seconds(), dict(self.counters))
+
+    def _shortest_with_values(self) -> Tree:
+        """Rows that chose nothing, held out or beyond the first thousand, may lie where a formula has no value."""
+        shortest = self.front.shortest(_CHOICES)
+        return next(filter(self._has_values, shortest), shortest[0])
 
     def _has_values(self, tree: Tree) -> bool:
         with np.errstate(all="ignore"):
@@ -254,7 +257,4 @@ class _Exploration:
         again = fitted([tree], self.whole, self.problem.loss)
         if not again:
             return tree
-        short = shortened(again[0], self.whole)
-        self.whole.admit([tree, short])
-        admitted = [t for t in (tree, short) if math.isfinite(self.whole.losses.get(t, math.inf))]
-        return min(admitted, key=self.whole.bits, default=tree)
+        return self.whole.shortest_of([tree, shortened(again[0], self.whole)])

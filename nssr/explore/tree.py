@@ -89,6 +89,11 @@ def is_whole(value: float) -> bool:
     return float(value).is_integer() and abs(value) < 2**31
 
 
+def not_whole(value: float) -> float:
+    """The value, or one near it where that would not be fitted."""
+    return value + 1e-3 if is_whole(value) else value
+
+
 def with_numbers(tree: Tree, values: Sequence[float]) -> Tree:
     """The tree with its numbers replaced, from left to right."""
     supply = iter(values)
