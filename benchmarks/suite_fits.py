@@ -20,6 +20,7 @@ import importlib.util
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -92,8 +93,9 @@ def _nssr_ready() -> Any:
     return nssr.NSSRRegressor
 
 
-def _nssr(regressor: Any, job: Job) -> Found:
+def _nssr(regressor: Any, job: Job, guide: Any = "auto") -> Found:
     model = regressor(
+        guide=guide,
         max_time=job.budget,
         random_state=job.seed,
         n_threads=job.threads,
@@ -265,9 +267,12 @@ def _gplearn_text(program: list[Any]) -> str:
 
 
 NSSR = Solver("nssr", "nssr", "nssr", _nssr_ready, _nssr, takes_units=True)
+BY_SIZE = Solver("nssr-by-size", "nssr", "nssr", _nssr_ready, partial(_nssr, guide=None), takes_units=True)
+"""NSSR without its guide."""
 PEERS = {
     solver.name: solver
     for solver in (
+        BY_SIZE,
         Solver("pyoperon", "pyoperon==0.6.2", "pyoperon", _operon_ready, _operon),
         Solver("psrn", "psrn==0.1.3", "psrn", _psrn_ready, _psrn),
         Solver("gplearn", "gplearn==0.4.3", "gplearn", _gplearn_ready, _gplearn),

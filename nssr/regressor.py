@@ -28,8 +28,9 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from nssr import explore, guide, library
+from nssr import explore, guide, library, stage_order
 from nssr.cleaning import NAN_POLICIES, Rows, rows_for_fit, rows_for_predict
+from nssr.explore.order import BY_SIZE
 from nssr.explore.problem import Found, Problem, Progress, Result
 from nssr.explore.tree import Tree, column, graph, with_columns
 from nssr.found_formula import FoundFormula
@@ -84,7 +85,8 @@ class NSSRRegressor(RegressorMixin, BaseEstimator):
     library : path or None
         A library of functions. Those that are formulas are used in the search; `register` adds to it.
     guide : "auto", None or a `nssr.guide.Guide`
-        A prior over operations. "auto" takes what measured best, which is none so far: see docs/guide.md.
+        What orders the search: "auto" does its parts in an order learned from dreamt laws (`nssr.stage_order`), None from small
+        to large. A guide is a prior over operations besides: the likely ones are written with fewer bits.
     nesting : dict or None
         ``{"sin": {"sin": 0}}`` says how often the inner operation may occur anywhere inside the outer one.
     required, excluded : lists of column names or indices, or None
@@ -186,9 +188,7 @@ class NSSRRegressor(RegressorMixin, BaseEstimator):
             )
             if interrupted():
                 seconds = time.monotonic() - started
-                warnings.warn(
-                    f"fit was interrupted after {seconds:.1f} s; formula_ is the best found until then.", stacklevel=2
-                )
+                warnings.warn(f"fit was interrupted after {seconds:.1f} s; formula_ is the best found until then.", stacklevel=2)
         self._keep(result, rows, kept)
         return self
 
@@ -216,6 +216,7 @@ class NSSRRegressor(RegressorMixin, BaseEstimator):
             loss=self.loss,
             dimensions=None if self.units is None else _dimensions(self.units, rows, kept),
             learned=borrowed.functions,
+            order=BY_SIZE if self.guide is None else stage_order.order(len(kept)),
             costs=_costs(prior, borrowed.names, allowed | {f.name for f in borrowed.functions}) if prior is not None else {},
             seed=int(check_random_state(self.random_state).randint(2**31 - 1)),
         )

@@ -143,8 +143,9 @@ def test_a_difference_takes_the_place_of_two_columns() -> None:
 def test_few_operations_leave_the_search_whole() -> None:
     """No sums may be written: what pursues them has nothing to ask, and the search goes on."""
     rows = rows_of(lambda x: np.exp(x[0] * x[1]) + x[2], 3)
-    search = ExactSearch(Problem(rows.X, rows.y, operations=frozenset({"MUL", "DIV"})), rows, 10**9, lambda: None)
-    stages = [*search.stages(1), *search.peelings(1)]
+    problem = Problem(rows.X, rows.y, operations=frozenset({"MUL", "DIV"}))
+    search = ExactSearch(problem, rows, 10**9, lambda: None)
+    stages = [*search.stages(1), *search.peels(1), *search.sparse_sums(1), *search.quotients_within(), *search.without_factors(1)]
     assert [tree for stage in stages for tree in stage.work()] == []
     assert {"sparse sums, monomial", "factored"} <= {stage.name for stage in stages}
 

@@ -23,7 +23,8 @@ from sklearn.base import clone
 from sklearn.exceptions import DataConversionWarning, NotFittedError
 
 import nssr
-from nssr import NSSRRegressor, explore, guide
+from nssr import NSSRRegressor, explore, guide, stage_order
+from nssr.explore.order import BY_SIZE
 from nssr.explore.problem import DEFAULT_OPERATIONS, Problem
 from nssr.explore.tree import Tree, add, columns, mul, number
 from nssr.found_formula import FoundFormula
@@ -197,6 +198,8 @@ def test_a_guide_becomes_costs() -> None:
     assert costs["SIN"] == pytest.approx(1)
     assert costs["COS"] == pytest.approx(np.log2(2 * 41))
     assert asked(guide=None).costs == asked(guide="auto").costs == {}
+    assert asked(guide=None).order == BY_SIZE
+    assert asked(guide="auto").order == asked(guide=LikesSines()).order == stage_order.order(3)
     uniform = asked(guide=guide.UniformGuide()).costs
     assert len({round(bits, 9) for bits in uniform.values()}) == 1
 

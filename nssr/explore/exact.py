@@ -26,8 +26,9 @@ from nssr.explore.polynomials import Polynomials
 from nssr.explore.problem import Problem
 from nssr.explore.pursuit import pursued
 from nssr.explore.rows import Rows
+from nssr.explore.smooth import likely
 from nssr.explore.stages import Counters, Kind, Stage
-from nssr.explore.tree import Tree, column, mul, number, sub, with_columns
+from nssr.explore.tree import Tree, add, column, mul, number, sub, with_columns
 
 CAPACITIES = (3_000, 50_000, 250_000)
 BANK_ROWS = 32
@@ -88,9 +89,8 @@ _PURSUED_PEELS, _PURSUED_ROWS, _PURSUED_TERMS = 120, 128, 10
 class ExactSearch:
     """``stages(round)`` yields the work of one round; every stage returns formulas which hold on every row."""
 
-    def __init__(self, problem: Problem, rows: Rows, memory: int, tick: Callable[[], None], nested: bool = False) -> None:
-        """``nested``: it asks for what is left of another search's target, and takes no more factors out."""
-        self.tick, self.memory, self.nested = tick, memory, nested
+    def __init__(self, problem: Problem, rows: Rows, memory: int, tick: Callable[[], None]) -> None:
+        self.tick, self.memory = tick, memory
         called = calls(problem.learned, problem.X.shape[1])
         self.learned = list(zip(called, rows.values(called)[:, rows.few], strict=True))
         self.problem, self.rows = problem, rows
@@ -131,8 +131,8 @@ class ExactSearch:
         for family in FAMILIES:
             yield proof(f"pairs, {family}", work=partial(self.pairs, closures, writer, targets, family))
 
-    def peelings(self, level: int) -> Iterator[Stage]:
-        """What takes longer, over the bank that `stages` grew: peels without a look-up, algebra, and searches within."""
+    def peels(self, level: int) -> Iterator[Stage]:
+        """Peels without a look-up, and two peels before one, over the bank that `stages` grew."""
         closures, writer, targets, families = self.grown[level]
         proof = partial(Stage, kind=Kind.PROOF)
         if level < 2:
@@ -143,14 +143,26 @@ class ExactSearch:
             for then in ("t-v", "t+v"):
                 work = partial(self.peeled_twice, closures, writer, targets[:4], peels, then, families["monomials"][:40])
                 yield proof(f"double peels {then}", work=work)
-        if level == 1 or self.nested:
-            for family in (AFFINE, MONOMIAL):
-                yield proof(f"sparse sums, {family}", work=partial(self.sparse, closures.bank, writer, families, family))
-            yield proof("substituted quotients", work=self.substituted_quotients)
-        if level == 2 and not self.nested and "SUB" in self.operations:
-            yield proof("differences", work=self.differences)
-        if level >= 1 and not self.nested:
-            yield proof("factored", work=partial(self.factored, level - 1))
+
+    def sparse_sums(self, level: int) -> Iterator[Stage]:
+        closures, writer, _, families = self.grown[level]
+        for family in (AFFINE, MONOMIAL):
+            yield Stage(f"sparse sums, {family}", Kind.PROOF, partial(self.sparse, closures.bank, writer, families, family))
+
+    def quotients_within(self) -> Iterator[Stage]:
+        yield Stage("substituted quotients", Kind.PROOF, self.substituted_quotients)
+
+    def without_factors(self, level: int) -> Iterator[Stage]:
+        """A search within, in a bank of the size before ``level``."""
+        yield Stage("factored", Kind.PROOF, partial(self.factored, level - 1))
+
+    def of_likely_pairs(self) -> Iterator[Stage]:
+        if self.operations & {"ADD", "SUB"}:
+            yield Stage("likely pairs", Kind.PROOF, self.likely_pairs)
+
+    def of_differences(self) -> Iterator[Stage]:
+        if "SUB" in self.operations:
+            yield Stage("differences", Kind.PROOF, self.differences)
 
     def meetings(self, level: int) -> Iterator[Stage]:
         """The dear half of a round, over the bank that `stages` grew: meets in the middle, then peels before pairs."""
@@ -260,6 +272,21 @@ class ExactSearch:
                 return found
         return []
 
+    def likely_pairs(self) -> list[Tree]:
+        """Formulas in which, as a smooth surrogate says, two columns matter only by their sum or difference: it takes their
+        place."""
+        allowed = {sign for sign, name in ((1, "ADD"), (-1, "SUB")) if name in self.operations}
+        choices = [pairs for pairs in likely(self.rows.X, self.rows.y) if allowed.issuperset(p.sign for p in pairs)]
+        self.counters.add("likely pairs", len(choices))
+        for level, most in ((0, None), (1, 2)):
+            for pairs in choices:
+                gone = {j for p in pairs for j in (p.a, p.b)}
+                both = [(add if p.sign > 0 else sub)(column(p.a), column(p.b)) for p in pairs]
+                inputs = [*(column(j) for j in range(self.rows.X.shape[1]) if j not in gone), *both]
+                if found := self.nested_search(level, {}, inputs, most):
+                    return found
+        return []
+
     def differences(self) -> list[Tree]:
         """Formulas in which two columns matter only by their difference: of frequencies, places, angles. It takes their place."""
         columns = [column(j) for j in range(self.rows.X.shape[1])]
@@ -280,9 +307,17 @@ class ExactSearch:
             return []
         X = np.ascontiguousarray(self.rows.values(inputs).T)
         problem = replace(self.problem, X=X, y=y, weights=None, dimensions=None, learned=(), required=frozenset())
-        search = ExactSearch(problem, Rows(X, y, len(self.rows.few), problem.seed), self.memory // 4, self.tick, nested=True)
+        search = ExactSearch(problem, Rows(X, y, len(self.rows.few), problem.seed), self.memory // 4, self.tick)
         places = dict(enumerate(inputs))
-        stages = itertools.chain(search.stages(level), search.peelings(level))
+        stages = itertools.chain.from_iterable(
+            part()
+            for part in (
+                partial(search.stages, level),
+                partial(search.peels, level),
+                partial(search.sparse_sums, level),
+                search.quotients_within,
+            )
+        )
         for stage in itertools.islice(stages, most):
             found = [mul(factor, with_columns(tree, places)) for tree in stage.work()]
             if holding := self.rows.holding([writing.tidied(tree) for tree in found]):

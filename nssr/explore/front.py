@@ -29,14 +29,14 @@ RESOLUTION = 1e-10
 
 def number_bits(value: float) -> float:
     """Bits to write a number: a small integer is cheap, a simple fraction is two, else each significant digit costs log2(10)."""
-    value = abs(value)
+    value = abs(float(value))
     if not math.isfinite(value):
         return 1e6
     if value.is_integer() and value < 16:
         return 1.0 + math.log2(1.0 + value)
-    digits = next((d for d in range(1, 17) if float(f"{value:.{d}g}") == value), 17)
+    digits = len(repr(value).partition("e")[0].replace(".", "").strip("0"))  # the shortest that give this float again
     bits = 2.0 + math.log2(10.0) * digits
-    for q in (2, 3, 4, 5, 6, 8):
+    for q in (2, 3, 4, 5, 6, 8) if value < 16 else ():
         p = round(value * q)
         if 0 < p < 16 and p / q == value:
             return min(bits, 1.0 + math.log2(1.0 + p) + math.log2(1.0 + q))

@@ -116,11 +116,15 @@ class NoisySearch:
                     yield fit(f"peeled {op} {' '.join(after)}", work=work)
             yield refining
 
-    def parametric_stages(self) -> Iterator[Stage]:
+    def oscillations(self) -> Iterator[Stage]:
         if self.problem.operations & {"SIN", "COS"} and "MUL" in self.problem.operations:
             yield Stage("oscillations", Kind.ALONE, self.oscillating)
+
+    def curves(self) -> Iterator[Stage]:
         if "MUL" in self.problem.operations:
             yield Stage("curves", Kind.ALONE, self.curving)
+
+    def constants_within(self) -> Iterator[Stage]:
         yield Stage("parametric", Kind.ALONE, self.parametric)
         yield Stage("refining", Kind.ALONE, self.refine)
 

@@ -9,6 +9,7 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
+from nssr.explore.order import BY_SIZE, checked
 from nssr.explore.tree import Tree
 
 ARITHMETIC = ("ADD", "SUB", "MUL", "DIV")
@@ -41,8 +42,8 @@ class Problem:
     columns that the formula must hold. ``nesting``: ``{"SIN": {"SIN": 0}}`` says how often the inner operation may occur
     anywhere below the outer one. ``loss``: "squared", or "huber" or "cauchy" where rows may be outliers. ``dimensions``: of
     every column, and of the target, where units are known. ``costs``: of operations where a guide has an opinion, -log2 of
-    their probability, in place of `front.OPERATION_BITS`. ``without``: rules of `RULES` that prune nothing, to see what they
-    are worth.
+    their probability, in place of `front.OPERATION_BITS`. ``order``: of the search's parts. ``without``: rules of
+    `RULES` that prune nothing, to see what they are worth.
     """
 
     X: npt.NDArray[np.float64]
@@ -56,6 +57,7 @@ class Problem:
     dimensions: tuple[tuple[Dimension, ...], Dimension] | None = None
     learned: tuple[Learned, ...] = ()
     costs: Mapping[str, float] = field(default_factory=dict)
+    order: tuple[str, ...] = BY_SIZE
     without: frozenset[str] = frozenset()
     seed: int = 0
 
@@ -63,6 +65,7 @@ class Problem:
         unknown = sorted(self.without - RULES)
         if unknown:
             raise ValueError(f"There is no rule {unknown[0]!r}; rules are {', '.join(sorted(RULES))}.")
+        checked(self.order)
 
 
 @dataclass(frozen=True)

@@ -5,22 +5,24 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator
-from enum import Enum
+from collections.abc import Callable
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
+from nssr.explore import plan
 from nssr.explore.budget import Budget, Stopped
 from nssr.explore.exact import BANK_ROWS, ExactSearch
 from nssr.explore.front import Front
 from nssr.explore.noisy import NoisySearch
+from nssr.explore.order import NEEDS
 from nssr.explore.problem import Found, Problem, Progress, Result
 from nssr.explore.refining import fitted, free_numbers, shortened
 from nssr.explore.rows import Rows
-from nssr.explore.stages import Kind, Stage, Stages
+from nssr.explore.stages import Kind, Stages
 from nssr.explore.tree import Tree, number, reference_values, size
 from nssr.explore.writing import named, respelled, tidied
 
@@ -60,10 +62,11 @@ def explore(
         return _Exploration(problem, max_time, n_threads, memory, cancelled, on_progress).run()
 
 
-class _When(Enum):
-    ALWAYS = "whatever is known"
-    ABOVE_FLOOR = "while the best formula leaves more than noise"
-    EXACT = "the same, where rows are left over that prove an exact formula"
+class Trial(NamedTuple):
+    """What a part did by itself."""
+
+    found: bool
+    seconds: float
 
 
 class _Exploration:
@@ -104,7 +107,7 @@ class _Exploration:
 
     def run(self) -> Result:
         y = self.problem.y
-        self.front.admit([number(float(np.average(y, weights=self.weights)))])
+        self._admit_mean()
         stopped = "exact"
         if float(np.ptp(y)) <= 1e-12 * float(np.abs(y).max()):
             self.exact = [number(float(y[0]))]
@@ -112,34 +115,27 @@ class _Exploration:
             stopped = self._search()
         return self._result(stopped)
 
-    def _search(self) -> str:
+    def _admit_mean(self) -> None:
+        self.front.admit([number(float(np.average(self.problem.y, weights=self.weights)))])
+
+    def begun(self) -> tuple[ExactSearch, NoisySearch]:
         problem = self.problem
         rows = Rows(problem.X[self.work], problem.y[self.work], min(BANK_ROWS, max(3, len(self.work) * 3 // 4)), problem.seed)
         exact = ExactSearch(problem, rows, self.memory, self.stages.tick)
-        noisy = NoisySearch(problem, self.front, self.memory, self.stages.tick)
-        self.searches = exact, noisy
+        return exact, NoisySearch(problem, self.front, self.memory, self.stages.tick)
+
+    def _search(self) -> str:
+        problem = self.problem
+        exact, noisy = self.searches = self.begun()
+        rows = exact.rows
         provable = len(rows.rest) >= 3 and len(rows.few) >= problem.X.shape[1] + 6
-        # Laws without noise are mostly found in the first two rounds; with noise in the regressions. Cheap rounds of both first.
-        first, second, third = range(3)
-        plan: list[tuple[_When, Callable[[], Iterator[Stage]]]] = [
-            (_When.EXACT, lambda: exact.stages(first)),
-            (_When.ALWAYS, lambda: noisy.stages(first)),
-            (_When.EXACT, lambda: exact.peelings(first)),
-            (_When.EXACT, lambda: exact.stages(second)),
-            (_When.EXACT, lambda: exact.peelings(second)),
-            (_When.ALWAYS, noisy.parametric_stages),
-            (_When.EXACT, lambda: exact.stages(third)),
-            (_When.EXACT, lambda: exact.peelings(third)),
-            (_When.ALWAYS, lambda: noisy.stages(second)),
-            (_When.EXACT, lambda: exact.meetings(second)),
-            (_When.ABOVE_FLOOR, lambda: noisy.stages(third)),
-            (_When.EXACT, lambda: exact.meetings(third)),
-        ]
+        by_name = plan.parts(exact, noisy)
+        ordered = [*(by_name[name] for name in problem.order), *plan.rest(exact, noisy)]
 
-        def wanted(when: _When) -> bool:
-            return when is _When.ALWAYS or (not noisy.at_floor and (provable or when is _When.ABOVE_FLOOR))
+        def wanted(when: plan.When) -> bool:
+            return when is plan.When.ALWAYS or (not noisy.at_floor and (provable or when is plan.When.ABOVE_FLOOR))
 
-        done = self.stages.done(stage for when, stages in plan if wanted(when) for stage in stages())
+        done = self.stages.done(stage for part in ordered if wanted(part.when) for stage in part.stages())
         try:
             for stage, found in done:
                 self.counters[f"stage: {stage.name}"] += 1
@@ -258,3 +254,41 @@ class _Exploration:
         if not again:
             return tree
         return self.whole.shortest_of([tree, shortened(again[0], self.whole)])
+
+
+class Trials:
+    """The parts of a search, each by itself: does a formula of its hold on rows that it did not see?"""
+
+    def __init__(
+        self, problem: Problem, X: npt.NDArray[np.float64], y: npt.NDArray[np.float64], limit: float, memory: int
+    ) -> None:
+        """``X`` (rows, columns) and ``y`` (rows,): those rows. ``limit``: seconds of a part, which finds nothing after them."""
+        self._fresh, self._limit = Rows(X, y, 1, 0), limit
+        self._exploration = _Exploration(problem, limit, 1, memory, _never, None)
+        self._exploration._admit_mean()
+        self._parts = plan.parts(*self._exploration.begun())
+        self._done: dict[str, bool] = {}
+
+    def of(self, name: str) -> Trial:
+        """The trial of a part, after that of the part which it needs."""
+        needed = NEEDS.get(name)
+        if needed is not None and needed not in self._done:
+            self.of(needed)
+        found = False
+        budget = self._exploration.stages.budget = Budget(self._limit, _never)
+        try:
+            if needed is None or self._done[needed]:
+                found = self._finds(name)
+            self._done[name] = True
+        except Stopped:
+            self._done[name] = False
+        return Trial(found, budget.seconds())
+
+    def _finds(self, name: str) -> bool:
+        for stage in self._parts[name].stages():
+            trees = stage.work()
+            if stage.kind is Kind.FIT:
+                self._exploration.front.admit(trees)
+            elif self._fresh.holding(trees):
+                return True
+        return False

@@ -47,14 +47,14 @@ class Stages:
     """Does stages in ``n_threads`` threads, all of which ask `tick` whether to go on."""
 
     def __init__(self, budget: Budget, n_threads: int) -> None:
-        self._budget, self._n_threads = budget, n_threads
+        self.budget, self._n_threads = budget, n_threads
         self._abandoned = False
 
     def tick(self) -> None:
         """Raises `Stopped` when time is over, or when nobody waits for the stage any more."""
         if self._abandoned:
             raise Stopped
-        self._budget.tick()
+        self.budget.tick()
 
     def done(self, stages: Iterator[Stage]) -> Generator[tuple[Stage, list[Tree]], None, None]:
         """Each stage with what it returned, in the order of ``stages``.
@@ -63,14 +63,14 @@ class Stages:
         """
         if self._n_threads == 1:
             for stage in stages:
-                self._budget.tick()
+                self.budget.tick()
                 yield stage, stage.work()
             return
         waiting: deque[tuple[Stage, Future[list[Tree]]]] = deque()
         with ThreadPoolExecutor(self._n_threads, "explore") as pool:
             try:
                 for stage in stages:
-                    self._budget.tick()
+                    self.budget.tick()
                     while waiting and (stage.kind is Kind.ALONE or len(waiting) >= self._n_threads):
                         yield self._first(waiting)
                     if stage.kind is Kind.ALONE:
@@ -87,6 +87,6 @@ class Stages:
                 self._abandoned = False
 
     def _first(self, waiting: deque[tuple[Stage, Future[list[Tree]]]]) -> tuple[Stage, list[Tree]]:
-        self._budget.tick()
+        self.budget.tick()
         stage, future = waiting.popleft()
         return stage, future.result()

@@ -1,0 +1,92 @@
+"""What a smooth surrogate says of columns that matter only together."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nssr.explore import Problem
+from nssr.explore.exact import ExactSearch
+from nssr.explore.problem import DEFAULT_OPERATIONS
+from nssr.explore.rows import Rows
+from nssr.explore.smooth import MOST_COLUMNS, likely, pairs, slopes
+
+
+def table(n_columns: int, rows: int = 200, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).uniform(1, 4, (rows, n_columns))
+
+
+def test_slopes_are_the_gradient() -> None:
+    X = table(3)
+    y = X[:, 0] * np.sin(X[:, 1]) + 0.5 * X[:, 2] ** 2
+    truth = np.column_stack([np.sin(X[:, 1]), X[:, 0] * np.cos(X[:, 1]), X[:, 2]])
+    found = slopes(X, y)
+    assert found is not None
+    assert np.abs(found - truth).mean(axis=0) == pytest.approx(0, abs=0.02)
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 10**6), st.sampled_from([-1, 1]))
+def test_the_pair_that_matters_together_comes_first(seed: int, sign: int) -> None:
+    X = table(4, seed=seed)
+    places = np.random.default_rng(seed).permutation(4)
+    a, b, c, d = (X[:, j] for j in places)
+    y = c * np.sin(0.7 * (a + sign * b)) + 1 / d
+    first = pairs(X, y)[0]
+    assert ({first.a, first.b}, first.sign) == (set(places[:2].tolist()), sign)
+    assert first.left < 0.25
+
+
+def test_several_pairs_are_put_in_at_once_and_then_one_alone() -> None:
+    X = table(6)
+    first, *others = likely(X, X[:, 0] * X[:, 5] / ((X[:, 1] - X[:, 2]) ** 2 + (X[:, 3] + X[:, 4]) ** 2))
+    assert {(p.a, p.b, p.sign) for p in first} == {(1, 2, -1), (3, 4, 1)}
+    assert [len(one) for one in others] == [1, 1]
+    assert likely(X, X[:, 0] ** 2 + np.sin(3 * X[:, 2]) - 5 / X[:, 5]) == []
+
+
+@pytest.mark.parametrize(
+    ("X", "y"),
+    [
+        (table(3, rows=10), np.arange(10.0)),
+        (table(1), np.sin(table(1)[:, 0])),
+        (table(MOST_COLUMNS + 1), np.arange(200.0)),
+        (np.column_stack([table(2), np.ones(200)]), np.arange(200.0)),
+        (table(2), np.ones(200)),
+    ],
+    ids=["few rows", "one column", "many columns", "a constant column", "a constant target"],
+)
+def test_where_nothing_can_be_said_nothing_is(X: np.ndarray, y: np.ndarray) -> None:
+    assert slopes(X, y) is None
+    assert pairs(X, y) == likely(X, y) == []
+
+
+def test_a_pair_far_ahead_of_all_others_is_a_hint() -> None:
+    X = table(5)
+    y = X[:, 0] * np.exp(-X[:, 1]) * np.cos(X[:, 2] * (X[:, 3] - X[:, 4]))
+    (alone,) = likely(X, y)
+    assert [(p.a, p.b, p.sign) for p in alone] == [(3, 4, -1)]
+    assert alone[0].left > 0.1
+
+
+def test_more_rows_than_it_looks_at_say_the_same() -> None:
+    X = table(3, rows=900)
+    assert slopes(X, np.sin(X[:, 0] - X[:, 1]) * X[:, 2]).shape == (200, 3)  # type: ignore[union-attr]
+
+
+def test_the_search_puts_a_likely_pair_in_the_place_of_its_columns() -> None:
+    X = table(6, seed=3)
+    y = X[:, 0] * X[:, 5] * np.sin(0.5 * X[:, 1] * (X[:, 2] - X[:, 3])) ** 2 / (X[:, 4] * (X[:, 2] - X[:, 3]) ** 2)
+
+    def search(operations: frozenset[str]) -> ExactSearch:
+        return ExactSearch(Problem(X, y, operations=operations), Rows(X, y, 32, 0), 10**9, lambda: None)
+
+    (tree, *_) = search(DEFAULT_OPERATIONS).likely_pairs()
+    Z = table(6, rows=50, seed=4)
+    fresh = Z[:, 0] * Z[:, 5] * np.sin(0.5 * Z[:, 1] * (Z[:, 2] - Z[:, 3])) ** 2 / (Z[:, 4] * (Z[:, 2] - Z[:, 3]) ** 2)
+    assert Rows(Z, fresh, 1, 0).holding([tree])
+    without = search(DEFAULT_OPERATIONS - {"SUB"})
+    assert without.likely_pairs() == []
+    assert list(search(frozenset({"MUL", "SIN"})).of_likely_pairs()) == []
