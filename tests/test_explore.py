@@ -20,7 +20,7 @@ from nssr.explore.dimensions import dimension, fits
 from nssr.explore.families import fill
 from nssr.explore.front import UNIT_BITS, Front, number_bits
 from nssr.explore.problem import DEFAULT_OPERATIONS
-from nssr.explore.projection import Projection, Table, matched_pairs
+from nssr.explore.projection import Projection, Table, matched_pairs, norms
 from nssr.explore.refining import shortened
 from nssr.explore.rows import Rows
 from nssr.explore.sparse import supports
@@ -124,7 +124,7 @@ def test_pairs_are_found_among_all() -> None:
     known = RNG.normal(size=(800, 30))
     target = 2.5 * known[13] - 0.3 * known[707] + 4
     projection = Projection(np.column_stack([np.ones(30), target]), 2)
-    assert matched_pairs(projection, known, np.arange(800), 10) == [(13, 707)]
+    assert matched_pairs(known @ projection.u, norms(known), np.arange(800), 10) == [(13, 707)]
 
 
 @pytest.mark.parametrize("name", sorted(TRANSFORMS))

@@ -53,7 +53,7 @@ def test_an_order_holds_every_part_once_and_in_turn() -> None:
         with pytest.raises(ValueError, match="each part once"):
             checked(wrong)
     swapped = [{"bank 2": "peels 2", "peels 2": "bank 2"}.get(part, part) for part in BY_SIZE]
-    with pytest.raises(ValueError, match="'peels 2' of the search must come after 'bank 2'"):
+    with pytest.raises(ValueError, match="'pairs 2' of the search must come after 'bank 2'"):
         checked(swapped)
     with pytest.raises(ValueError, match="each part once"):
         Problem(np.ones((3, 1)), np.ones(3), order=("curves",))

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from nssr.explore.bank import Bank, Indices
 from nssr.explore.chain import BINARY, TRANSFORMS, Chain
-from nssr.explore.projection import Projection, Table, matched_pairs
+from nssr.explore.projection import Projection, Table, matched_pairs, norms
 from nssr.explore.rows import Rows
 from nssr.explore.stages import Counters
 from nssr.explore.tree import Tree
@@ -57,11 +57,14 @@ class Closures:
         self.v = bank.values[self.ids]
         with np.errstate(all="ignore"):
             self.log_v = np.log(np.abs(self.v))
+            self.norms = {AFFINE: norms(self.v), MONOMIAL: norms(self.log_v)}
         self.table = {
             AFFINE: Table(self.projection[AFFINE], self.v, self.ids),
             MONOMIAL: Table(self.projection[MONOMIAL], self.log_v, self.ids),
             EXPONENTIAL: Table(self.projection[MONOMIAL], self.v, self.ids),
         }
+
+        self.in_order = {family: np.sort(table.place) for family, table in self.table.items()}
 
     # ---- questions ----------------------------------------------------------------------------------------------------
 
@@ -165,16 +168,19 @@ class Closures:
             if not np.isfinite(t).all():
                 return []
             projection = Projection(np.column_stack([self.basis[family], t]), 7)
-        table = self.table[family]
-        order = np.sort(table.place)[:count]
-        source = self.log_v if family == MONOMIAL else self.v
-        if family == EXPONENTIAL:  # powers and exponents together
-            logs = np.sort(self.table[MONOMIAL].place)[: count // 2]
-            values = np.concatenate([self.v[order[: count // 2]], self.log_v[logs]])
-            ids = np.concatenate([self.ids[order[: count // 2]], -2 - self.ids[logs]])
-            found = matched_pairs(projection, values, ids, limit)
-        else:
-            found = matched_pairs(projection, source[order], self.ids[order], limit)
+        asked = [(family, count)] if family != EXPONENTIAL else [(EXPONENTIAL, count // 2), (MONOMIAL, count // 2)]
+        p, norm, ids = [], [], []
+        for table, most in asked:  # exponents and powers together
+            kind = MONOMIAL if table == MONOMIAL else AFFINE
+            places = self.in_order[table][:most]
+            source = self.v if kind == AFFINE else self.log_v
+            with np.errstate(all="ignore"):
+                # A product of all columns is faster than a copy of most of them.
+                few = len(places) < len(source) // 4
+                p.append(source[places] @ projection.u if few else (source @ projection.u)[places])
+            norm.append(self.norms[kind][places])
+            ids.append(self.ids[places] if table == family else -2 - self.ids[places])
+        found = matched_pairs(np.concatenate(p), np.concatenate(norm), np.concatenate(ids), limit)
         self.counters.add("pairs", 1)
         return [
             Hit(

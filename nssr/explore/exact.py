@@ -128,8 +128,12 @@ class ExactSearch:
         squares = [c for c in targets if c.steps == (("square", None),)]
         work = partial(self.met, closures, writer, squares, ("t*v", "t/v"), few, _AFTER_SQUARE, (MONOMIAL,))
         yield proof("peel monomials from squares", work=work)
+
+    def all_pairs(self, level: int) -> Iterator[Stage]:
+        """Pairs among all columns of the bank that `stages` grew."""
+        closures, writer, targets, _ = self.grown[level]
         for family in FAMILIES:
-            yield proof(f"pairs, {family}", work=partial(self.pairs, closures, writer, targets, family))
+            yield Stage(f"pairs, {family}", Kind.PROOF, partial(self.pairs, closures, writer, targets, family))
 
     def peels(self, level: int) -> Iterator[Stage]:
         """Peels without a look-up, and two peels before one, over the bank that `stages` grew."""
@@ -313,6 +317,7 @@ class ExactSearch:
             part()
             for part in (
                 partial(search.stages, level),
+                partial(search.all_pairs, level),
                 partial(search.peels, level),
                 partial(search.sparse_sums, level),
                 search.quotients_within,

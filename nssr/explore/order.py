@@ -11,8 +11,10 @@ from collections.abc import Sequence
 NEEDS = {
     "sums": "regressions",
     "peels 1": "bank 1",
+    "pairs 2": "bank 2",
     "peels 2": "bank 2",
     "sparse sums": "bank 2",
+    "pairs 3": "bank 3",
     "peels 3": "bank 3",
 }
 """The part that must come before."""
@@ -23,6 +25,7 @@ BY_SIZE = (
     "sums",
     "peels 1",
     "bank 2",
+    "pairs 2",
     "peels 2",
     "sparse sums",
     "substituted quotients",
@@ -32,6 +35,7 @@ BY_SIZE = (
     "curves",
     "parametric",
     "bank 3",
+    "pairs 3",
     "peels 3",
     "differences",
     "factored again",

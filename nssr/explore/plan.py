@@ -35,12 +35,17 @@ def parts(exact: ExactSearch, noisy: NoisySearch) -> dict[str, Part]:
         fits.append(noisy.stages(FIRST))
         return itertools.islice(fits[0], 2)  # and the refining of what they found
 
+    def first_bank() -> Iterator[Stage]:
+        yield from exact.stages(FIRST)
+        yield from exact.all_pairs(FIRST)
+
     return {
-        "bank 1": Part(When.EXACT, lambda: exact.stages(FIRST)),
+        "bank 1": Part(When.EXACT, first_bank),
         "regressions": Part(When.ALWAYS, regressions),
         "sums": Part(When.ALWAYS, lambda: fits[0]),
         "peels 1": Part(When.EXACT, lambda: exact.peels(FIRST)),
         "bank 2": Part(When.EXACT, lambda: exact.stages(SECOND)),
+        "pairs 2": Part(When.EXACT, lambda: exact.all_pairs(SECOND)),
         "peels 2": Part(When.EXACT, lambda: exact.peels(SECOND)),
         "sparse sums": Part(When.EXACT, lambda: exact.sparse_sums(SECOND)),
         "substituted quotients": Part(When.EXACT, exact.quotients_within),
@@ -50,6 +55,7 @@ def parts(exact: ExactSearch, noisy: NoisySearch) -> dict[str, Part]:
         "curves": Part(When.ALWAYS, noisy.curves),
         "parametric": Part(When.ALWAYS, noisy.constants_within),
         "bank 3": Part(When.EXACT, lambda: exact.stages(THIRD)),
+        "pairs 3": Part(When.EXACT, lambda: exact.all_pairs(THIRD)),
         "peels 3": Part(When.EXACT, lambda: exact.peels(THIRD)),
         "differences": Part(When.EXACT, exact.of_differences),
         "factored again": Part(When.EXACT, lambda: exact.without_factors(THIRD)),

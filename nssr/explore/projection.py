@@ -37,15 +37,23 @@ class Projection:
 
     def angles(self, columns: Floats) -> tuple[Floats, Floats, npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
         """Two angles (n,) of columns (n, rows); which are good; which lie in the span of S."""
-        p = columns @ self.u
-        norm = np.sqrt(np.einsum("ij,ij->i", columns, columns))
-        first, second = np.hypot(p[:, 0], p[:, 1]), np.hypot(p[:, 2], p[:, 3])
-        finite = np.isfinite(norm)
-        clear = np.minimum(first, second) > _IN_SPAN * norm
-        a = np.arctan(p[:, 0] / p[:, 1])
-        b = np.arctan(p[:, 2] / p[:, 3])
-        good = finite & clear & np.isfinite(a) & np.isfinite(b)
-        return a, b, good, finite & ~clear & (norm > 0)
+        return angles(columns @ self.u, norms(columns))
+
+
+def norms(columns: Floats) -> Floats:
+    """(n,) of columns (n, rows)."""
+    return np.asarray(np.sqrt(np.einsum("ij,ij->i", columns, columns)))
+
+
+def angles(p: Floats, norm: Floats) -> tuple[Floats, Floats, npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Two angles (n,) of columns whose products with four directions are ``p`` (n, 4); which are good; which lie in the span."""
+    first, second = np.hypot(p[:, 0], p[:, 1]), np.hypot(p[:, 2], p[:, 3])
+    finite = np.isfinite(norm)
+    clear = np.minimum(first, second) > _IN_SPAN * norm
+    a = np.arctan(p[:, 0] / p[:, 1])
+    b = np.arctan(p[:, 2] / p[:, 3])
+    good = finite & clear & np.isfinite(a) & np.isfinite(b)
+    return a, b, good, finite & ~clear & (norm > 0)
 
 
 class Table:
@@ -88,13 +96,13 @@ class Table:
         return np.concatenate(questions), np.concatenate(found)
 
 
-def matched_pairs(projection: Projection, columns: Floats, ids: Indices, limit: int) -> list[tuple[int, int]]:
-    """Pairs of ids with equal angles, the ones that come first in ``ids`` first.
+def matched_pairs(p: Floats, norm: Floats, ids: Indices, limit: int) -> list[tuple[int, int]]:
+    """Pairs of ids with equal angles, the ones that come first in ``ids`` first. ``p`` and ``norm`` as in `angles`.
 
     Columns must differ modulo the span without the target, or pairs that are related among themselves come out too.
     """
     with np.errstate(all="ignore"):
-        a, b, good, _ = projection.angles(columns)
+        a, b, good, _ = angles(p, norm)
     order = np.flatnonzero(good)
     order = order[np.argsort(a[order], kind="stable")]
     pairs: list[tuple[int, int]] = []
