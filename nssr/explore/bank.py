@@ -175,9 +175,12 @@ class Bank:
         a = self.values[left]
         with np.errstate(all="ignore"):
             values = apply(op, a, None if right is None else self.values[right])
-            size = np.abs(values).max(axis=1)
+            absolute = np.abs(values)
+            size = absolute.max(axis=1)
             low, high = values.min(axis=1), values.max(axis=1)
-            lone = size > _LONE * np.median(np.abs(values), axis=1)
+            # Unless half of the rows are so small, their median is not; medians are dear.
+            lone = (absolute < (size / _LONE)[:, None]).sum(axis=1) >= self.rows // 2
+            lone[lone] = size[lone] > _LONE * np.median(absolute[lone], axis=1)
             fits = (size < LARGEST) & (size > SMALLEST) & np.isfinite(low)
             varies = (high - low) > _FLAT * size
         exponents, possible = None, np.ones(len(left), dtype=np.bool_)

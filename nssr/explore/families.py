@@ -91,10 +91,16 @@ class _Filling:
 
     def by_cost(self, ids: Indices) -> Indices:
         """Different ids, the cheap ones first; what was dropped (-1) and numbers go."""
-        ids = np.unique(ids[ids >= 0])
+        ids = self.distinct(ids)
         if self.bank.number:
             ids = ids[~np.isin(ids, list(self.bank.number))]
         return ids[np.argsort(self.bank.cost[ids], kind="stable")]
+
+    def distinct(self, ids: Indices) -> Indices:
+        """Each of the bank's columns once, in their own order, without -1: `np.unique` takes ten times as long."""
+        there = np.zeros(len(self.bank), dtype=np.bool_)
+        there[ids[ids >= 0]] = True
+        return np.flatnonzero(there)
 
     def monomials(self, limit: int) -> Indices:
         """Products of small powers of the inputs, by the sum of the exponents' sizes."""
@@ -217,6 +223,5 @@ class _Filling:
                     break
                 left, right = np.repeat(levels[i], len(levels[j])), np.tile(levels[j], len(levels[i]))
                 found.append(bank.extend(op, left[: 4 * room], right[: 4 * room]))
-            ids = np.unique(np.concatenate(found))
-            levels[cost] = ids[ids >= 0]
+            levels[cost] = self.distinct(np.concatenate(found))
         bank.counters["by size"] += len(bank) - start
