@@ -1,6 +1,6 @@
 """The order in which a search does its parts, learned from dreamt laws: what finds most in a second comes first.
 
-    python -m nssr.stage_order --laws 1200 --jobs 2 --out FILE.json
+    python -m nssr.stage_order --laws 450 --jobs 2 --out FILE.json
 
 dreams laws (`nssr.laws`), lets every part of the search try each by itself, and orders the parts for tables of one, two, ...
 columns by the greedy rule for min-sum submodular cover (M. Streeter and D. Golovin, NIPS 2008, at most four times the least mean
@@ -158,9 +158,14 @@ def mean_seconds(dreams: Sequence[Dreamt], order_of: Callable[[int], Sequence[st
 
 
 def _read(path: Path) -> list[Dreamt]:
+    """What a record holds; a last line that was cut off is taken out of it."""
     if not path.exists():
         return []
-    lines = [json.loads(line) for line in path.read_text().splitlines() if line.endswith("}")]
+    text = path.read_text()
+    whole = text[: text.rfind("\n") + 1]
+    if whole != text:
+        path.write_text(whole)
+    lines = [json.loads(line) for line in whole.splitlines()]
     return [Dreamt(d["seed"], d["columns"], {part: Trial(*t) for part, t in d["trials"].items()}) for d in lines]
 
 
@@ -174,15 +179,20 @@ def _ignore_interrupts() -> None:
 
 def main(given: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m nssr.stage_order", description="Learn the order of the search's parts.")
-    parser.add_argument("--laws", type=int, default=1200, help="laws to dream (default: 1200)")
+    parser.add_argument("--laws", type=int, default=450, help="laws to dream (default: 450)")
     parser.add_argument("--jobs", type=int, default=1, help="laws at once (default: 1)")
     parser.add_argument("--seed", type=int, default=0, help="of the first law (default: 0)")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.json", help="where the orders go; trials beside it")
     options = parser.parse_args(given)
     if options.laws < 1 or options.jobs < 1:
         parser.error("--laws and --jobs must be at least 1")
+    if options.out.suffix != ".json" or not options.out.parent.is_dir():
+        parser.error(f"--out {options.out} must be a file that ends in .json, in a folder that is there")
     record = options.out.with_suffix(".jsonl")
-    dreams = {d.seed: d for d in _read(record)}
+    try:
+        dreams = {d.seed: d for d in _read(record)}
+    except (ValueError, KeyError, TypeError) as e:
+        parser.error(f"{record} is no record of trials ({e}); give another --out")
     wanted = range(options.seed, options.seed + options.laws)
     left = [(seed, dreams.get(seed)) for seed in wanted if seed not in dreams or dreams[seed].next() is not None]
     start = time.monotonic()

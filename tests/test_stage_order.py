@@ -114,15 +114,34 @@ def test_trials_tell_apart_what_finds_a_law() -> None:
     assert easy.trials["bank 1"].found
 
 
-def test_the_command_goes_on_where_it_was_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
     out = tmp_path / "order.json"
     trials = {part: [part == "curves", 0.5] for part in BY_SIZE}
     lines = [json.dumps({"seed": seed, "columns": 2, "trials": trials}) for seed in (0, 1, 2)]
-    out.with_suffix(".jsonl").write_text("\n".join(lines) + "\n")
+    record = out.with_suffix(".jsonl")
+    record.write_text("\n".join(lines) + '\n{"seed": 3, "colu')  # the last line was cut off
     assert stage_order.main(["--laws", "3", "--out", str(out)]) == 0
     told = json.loads(out.read_text())
     assert told["orders"]["2"][len(FIRST)] == "curves"
     assert told["laws"] == 3
-    assert len(out.with_suffix(".jsonl").read_text().splitlines()) == 3
-    with pytest.raises(SystemExit):
-        stage_order.main(["--laws", "0", "--out", str(out)])
+    assert record.read_text().splitlines() == lines
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (["--laws", "0", "--out", "order.json"], "must be at least 1"),
+        (["--out", "order.txt"], "must be a file that ends in .json"),
+        (["--out", "nowhere/order.json"], "in a folder that is there"),
+        (["--out", "bad.json"], "bad.jsonl is no record of trials"),
+    ],
+)
+def test_what_the_command_refuses(
+    given: list[str], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bad.jsonl").write_text('{"seed": 1}\n')
+    with pytest.raises(SystemExit) as refused:
+        stage_order.main(given)
+    assert refused.value.code == 2
+    assert told in capsys.readouterr().err
