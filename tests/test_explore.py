@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 import pytest
@@ -124,7 +125,12 @@ def test_pairs_are_found_among_all() -> None:
     known = RNG.normal(size=(800, 30))
     target = 2.5 * known[13] - 0.3 * known[707] + 4
     projection = Projection(np.column_stack([np.ones(30), target]), 2)
-    assert matched_pairs(known @ projection.u, norms(known), np.arange(800), 10) == [(13, 707)]
+    related = known[40] + 1e-11 * RNG.normal(size=30)  # nearly the same column says nothing of the target
+    both = np.concatenate([known, related[None]])
+    own = np.column_stack(Projection(np.ones((30, 1)), 3).angles(both)[:2])
+    found = partial(matched_pairs, both @ projection.u, norms(both), ids=np.arange(801), limit=10)
+    assert found(own=own) == [(13, 707)]
+    assert found(own=RNG.normal(size=(801, 2))) == [(13, 707), (40, 800)]
 
 
 @pytest.mark.parametrize("name", sorted(TRANSFORMS))

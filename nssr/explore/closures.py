@@ -64,7 +64,11 @@ class Closures:
             EXPONENTIAL: Table(self.projection[MONOMIAL], self.v, self.ids),
         }
 
-        self.in_order = {family: np.sort(table.place) for family, table in self.table.items()}
+        self.in_order: dict[str, Indices] = {}
+        self.own: dict[str, Floats] = {}  # angles, in the same order
+        for family, table in self.table.items():
+            order = np.argsort(table.place)
+            self.in_order[family], self.own[family] = table.place[order], np.column_stack([table.a, table.b])[order]
 
     # ---- questions ----------------------------------------------------------------------------------------------------
 
@@ -169,7 +173,7 @@ class Closures:
                 return []
             projection = Projection(np.column_stack([self.basis[family], t]), 7)
         asked = [(family, count)] if family != EXPONENTIAL else [(EXPONENTIAL, count // 2), (MONOMIAL, count // 2)]
-        p, norm, ids = [], [], []
+        p, norm, own, ids = [], [], [], []
         for table, most in asked:  # exponents and powers together
             kind = MONOMIAL if table == MONOMIAL else AFFINE
             places = self.in_order[table][:most]
@@ -179,8 +183,9 @@ class Closures:
                 few = len(places) < len(source) // 4
                 p.append(source[places] @ projection.u if few else (source @ projection.u)[places])
             norm.append(self.norms[kind][places])
+            own.append(self.own[table][:most])
             ids.append(self.ids[places] if table == family else -2 - self.ids[places])
-        found = matched_pairs(np.concatenate(p), np.concatenate(norm), np.concatenate(ids), limit)
+        found = matched_pairs(np.concatenate(p), np.concatenate(norm), np.concatenate(own), np.concatenate(ids), limit)
         self.counters.add("pairs", 1)
         return [
             Hit(

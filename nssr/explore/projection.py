@@ -18,6 +18,7 @@ Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
 
 TOLERANCE = 1e-9  # of an angle; a bank of 10**5 columns has about one chance pair so close, and the second angle rules it out
+_RELATED = 1e-6
 _IN_SPAN = 1e-10  # a column whose orthogonal part is smaller than this share of it lies in the span of S
 
 
@@ -96,10 +97,11 @@ class Table:
         return np.concatenate(questions), np.concatenate(found)
 
 
-def matched_pairs(p: Floats, norm: Floats, ids: Indices, limit: int) -> list[tuple[int, int]]:
+def matched_pairs(p: Floats, norm: Floats, own: Floats, ids: Indices, limit: int) -> list[tuple[int, int]]:
     """Pairs of ids with equal angles, the ones that come first in ``ids`` first. ``p`` and ``norm`` as in `angles`.
 
-    Columns must differ modulo the span without the target, or pairs that are related among themselves come out too.
+    ``own`` (n, 2): the columns' angles without the target. Where these are near each other too, the columns are related among
+    themselves (tanh(exp(x)), which is hardly less than 1, and its square) and say nothing of the target.
     """
     with np.errstate(all="ignore"):
         a, b, good, _ = angles(p, norm)
@@ -110,6 +112,7 @@ def matched_pairs(p: Floats, norm: Floats, ids: Indices, limit: int) -> list[tup
         if len(order) <= step:
             break
         close = (a[order[step:]] - a[order[:-step]] <= TOLERANCE) & (np.abs(b[order[step:]] - b[order[:-step]]) <= TOLERANCE)
+        close &= (np.abs(own[order[step:]] - own[order[:-step]]) > _RELATED).any(axis=1)
         for k in np.flatnonzero(close)[: 50 * limit]:
             i, j = sorted((int(order[k]), int(order[k + step])))
             pairs.append((i, j))
