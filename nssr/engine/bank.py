@@ -156,10 +156,10 @@ class Bank:
         """128-bit digests of every ``left`` with every ``right`` column: uint64 (len(left), len(right), 2).
 
         Candidates whose rows are equal after rounding each value to ``significand`` bits (40, or 18 in a float32 bank) have
-        the same digest; all NaNs are equal, -0 equals 0, and the largest floats round to infinity. Different rows, or the same in
-        another order, meet with a probability of about 2**-128. Two columns that are equal up to rounding errors mostly have the same digest, but a
-        value on the boundary between two roundings may fall either way: digests find equal columns, they do not prove
-        different ones different. The whole square is computed, twins of commuting operators too.
+        the same digest; all NaNs are equal, -0 equals 0, and the largest floats round to infinity. Different rows, or the same
+        in another order, meet with a probability of about 2**-128. Two columns that are equal up to rounding errors mostly have
+        the same digest, but a value on the boundary between two roundings may fall either way: digests find equal columns,
+        they do not prove different ones different. The whole square is computed, twins of commuting operators too.
         """
         (opcode,) = _opcodes([operator])
         return self._vm.digests(
