@@ -34,6 +34,7 @@ from nssr.laws import MOST_COLUMNS, dreamt
 SHIPPED = Path(__file__).parent / "weights" / "stage_order.json"
 FIRST = BY_SIZE[:2]
 """What comes first whatever the table: most laws, with and without noise, and what later parts build on."""
+LATER = BY_SIZE[len(FIRST) :]
 LAST_RESORTS = ("differences", "factored again")
 """Dear ones, tried where no other part finds the law: they come behind those that do."""
 ROWS, FRESH_ROWS = 200, 200
@@ -63,7 +64,11 @@ class Dreamt:
         others = [part for part in left if part not in LAST_RESORTS]
         if others:
             return others[0]
-        return left[0] if left and not any(trial.found for trial in self.trials.values()) else None
+        return left[0] if left and not self.is_found else None
+
+    @property
+    def is_found(self) -> bool:
+        return any(trial.found for trial in self.trials.values())
 
     @property
     def is_first(self) -> bool:
@@ -94,9 +99,8 @@ def learned(dreams: Sequence[Dreamt], n_columns: int) -> tuple[str, ...]:
     """The greedy order over ``dreams``, those of about ``n_columns`` columns counting most."""
     left = [d for d in dreams if not d.is_first]
     weights = np.array([_NEIGHBOUR ** abs(d.columns - n_columns) for d in left])
-    others = BY_SIZE[len(FIRST) :]
-    found = {part: np.array([d.found(part) for d in left], dtype=bool) for part in others}
-    seconds = {part: _seconds(left, part, weights) for part in others}
+    found = {part: np.array([d.found(part) for d in left], dtype=bool) for part in LATER}
+    seconds = {part: _seconds(left, part, weights) for part in LATER}
     placed, remaining = list(FIRST), np.ones(len(left), dtype=bool)
 
     def with_needed(part: str) -> list[str]:
@@ -108,7 +112,7 @@ def learned(dreams: Sequence[Dreamt], n_columns: int) -> tuple[str, ...]:
         return (float(weights[new].sum()) + _UNSEEN * len(run)) / sum(seconds[part] for part in run)
 
     while len(placed) < len(BY_SIZE):
-        runs = [with_needed(part) for part in others if part not in placed]
+        runs = [with_needed(part) for part in LATER if part not in placed]
         best = max(runs, key=partial(rate, remaining=remaining))
         placed += best
         for part in best:
@@ -127,14 +131,13 @@ def summary(dreams: Sequence[Dreamt]) -> dict[str, Any]:
     left = [d for d in dreams if not d.is_first]
     same = np.ones(len(left))
     orders = {str(k): learned(dreams, k) for k in range(1, MOST_COLUMNS + 1)}
-    others = BY_SIZE[len(FIRST) :]
     return {
         "orders": orders,
         "laws": len(dreams),
         "found by the first two parts": len(dreams) - len(left),
-        "found by none": sum(not any(t.found for t in d.trials.values()) for d in left),
+        "found by none": sum(not d.is_found for d in left),
         "of the others found, and mean seconds": {
-            part: [sum(d.found(part) for d in left), round(_seconds(left, part, same), 3)] for part in others
+            part: [sum(d.found(part) for d in left), round(_seconds(left, part, same), 3)] for part in LATER
         },
         "mean seconds by size": round(mean_seconds(dreams, lambda _: BY_SIZE), 2),
         "mean seconds as learned": round(mean_seconds(dreams, lambda k: orders[str(k)]), 2),
@@ -146,7 +149,7 @@ def mean_seconds(dreams: Sequence[Dreamt], order_of: Callable[[int], Sequence[st
     whole = {part: _seconds(dreams, part, np.ones(len(dreams))) for part in BY_SIZE}
     taken = []
     for d in dreams:
-        if d.is_first or not any(t.found for t in d.trials.values()):
+        if d.is_first or not d.is_found:
             continue
         seconds = 0.0
         for part in order_of(d.columns):

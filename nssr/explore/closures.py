@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from nssr.explore.bank import Bank, Indices
 from nssr.explore.chain import BINARY, TRANSFORMS, Chain
-from nssr.explore.projection import Projection, Table, matched_pairs, norms
+from nssr.explore.projection import Projection, Table, matched_pairs
 from nssr.explore.rows import Rows
 from nssr.explore.stages import Counters
 from nssr.explore.tree import Tree
@@ -57,18 +57,8 @@ class Closures:
         self.v = bank.values[self.ids]
         with np.errstate(all="ignore"):
             self.log_v = np.log(np.abs(self.v))
-            self.norms = {AFFINE: norms(self.v), MONOMIAL: norms(self.log_v)}
-        self.table = {
-            AFFINE: Table(self.projection[AFFINE], self.v, self.ids),
-            MONOMIAL: Table(self.projection[MONOMIAL], self.log_v, self.ids),
-            EXPONENTIAL: Table(self.projection[MONOMIAL], self.v, self.ids),
-        }
-
-        self.in_order: dict[str, Indices] = {}
-        self.own: dict[str, Floats] = {}  # angles, in the same order
-        for family, table in self.table.items():
-            order = np.argsort(table.place)
-            self.in_order[family], self.own[family] = table.place[order], np.column_stack([table.a, table.b])[order]
+        self.columns = {AFFINE: self.v, MONOMIAL: self.log_v, EXPONENTIAL: self.v}
+        self.table = {f: Table(self.projection[f], self.columns[f], self.ids) for f in FAMILIES}
 
     # ---- questions ----------------------------------------------------------------------------------------------------
 
@@ -172,19 +162,18 @@ class Closures:
             if not np.isfinite(t).all():
                 return []
             projection = Projection(np.column_stack([self.basis[family], t]), 7)
-        asked = [(family, count)] if family != EXPONENTIAL else [(EXPONENTIAL, count // 2), (MONOMIAL, count // 2)]
+        asked = (family,) if family != EXPONENTIAL else (EXPONENTIAL, MONOMIAL)  # exponents and powers together
         p, norm, own, ids = [], [], [], []
-        for table, most in asked:  # exponents and powers together
-            kind = MONOMIAL if table == MONOMIAL else AFFINE
-            places = self.in_order[table][:most]
-            source = self.v if kind == AFFINE else self.log_v
+        for one in asked:
+            places, angles = (part[: count // len(asked)] for part in self.table[one].preferred)
+            columns = self.columns[one]
             with np.errstate(all="ignore"):
                 # A product of all columns is faster than a copy of most of them.
-                few = len(places) < len(source) // 4
-                p.append(source[places] @ projection.u if few else (source @ projection.u)[places])
-            norm.append(self.norms[kind][places])
-            own.append(self.own[table][:most])
-            ids.append(self.ids[places] if table == family else -2 - self.ids[places])
+                few = len(places) < len(columns) // 4
+                p.append(columns[places] @ projection.u if few else (columns @ projection.u)[places])
+            norm.append(self.table[one].norms[places])
+            own.append(angles)
+            ids.append(self.ids[places] if one == family else -2 - self.ids[places])
         found = matched_pairs(np.concatenate(p), np.concatenate(norm), np.concatenate(own), np.concatenate(ids), limit)
         self.counters.add("pairs", 1)
         return [

@@ -282,21 +282,25 @@ class ExactSearch:
         allowed = {sign for sign, name in ((1, "ADD"), (-1, "SUB")) if name in self.operations}
         choices = [pairs for pairs in likely(self.rows.X, self.rows.y) if allowed.issuperset(p.sign for p in pairs)]
         self.counters.add("likely pairs", len(choices))
-        for level, most in ((0, None), (1, 2)):
-            for pairs in choices:
-                gone = {j for p in pairs for j in (p.a, p.b)}
-                both = [(add if p.sign > 0 else sub)(column(p.a), column(p.b)) for p in pairs]
-                inputs = [*(column(j) for j in range(self.rows.X.shape[1]) if j not in gone), *both]
-                if found := self.nested_search(level, {}, inputs, most):
-                    return found
-        return []
+        return self.in_place([[(p.a, p.b, p.sign) for p in pairs] for pairs in choices], ((0, None), (1, 2)))
 
     def differences(self) -> list[Tree]:
         """Formulas in which two columns matter only by their difference: of frequencies, places, angles. It takes their place."""
-        columns = [column(j) for j in range(self.rows.X.shape[1])]
-        for level, most in ((1, 2), (0, None)):
-            for a, b in itertools.combinations(columns, 2):
-                inputs = [*(c for c in columns if c not in (a, b)), sub(a, b)]
+        every_two = itertools.combinations(range(self.rows.X.shape[1]), 2)
+        return self.in_place([[(a, b, -1)] for a, b in every_two], ((1, 2), (0, None)))
+
+    def in_place(
+        self, choices: Sequence[Sequence[tuple[int, int, int]]], rounds: Sequence[tuple[int, int | None]]
+    ) -> list[Tree]:
+        """Formulas in which a + sign b takes the place of columns a and b, for every (a, b, sign) of one of ``choices``.
+
+        ``rounds``: levels of banks, and how many stages are done in each.
+        """
+        for level, most in rounds:
+            for pairs in choices:
+                gone = {j for a, b, _ in pairs for j in (a, b)}
+                both = [(add if sign > 0 else sub)(column(a), column(b)) for a, b, sign in pairs]
+                inputs = [*(column(j) for j in range(self.rows.X.shape[1]) if j not in gone), *both]
                 if found := self.nested_search(level, {}, inputs, most):
                     return found
         return []
@@ -313,16 +317,8 @@ class ExactSearch:
         problem = replace(self.problem, X=X, y=y, weights=None, dimensions=None, learned=(), required=frozenset())
         search = ExactSearch(problem, Rows(X, y, len(self.rows.few), problem.seed), self.memory // 4, self.tick)
         places = dict(enumerate(inputs))
-        stages = itertools.chain.from_iterable(
-            part()
-            for part in (
-                partial(search.stages, level),
-                partial(search.all_pairs, level),
-                partial(search.peels, level),
-                partial(search.sparse_sums, level),
-                search.quotients_within,
-            )
-        )
+        banks = (search.stages(level), search.all_pairs(level), search.peels(level), search.sparse_sums(level))
+        stages = itertools.chain(*banks, search.quotients_within())
         for stage in itertools.islice(stages, most):
             found = [mul(factor, with_columns(tree, places)) for tree in stage.work()]
             if holding := self.rows.holding([writing.tidied(tree) for tree in found]):

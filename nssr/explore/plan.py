@@ -29,20 +29,11 @@ class Part(NamedTuple):
 
 def parts(exact: ExactSearch, noisy: NoisySearch) -> dict[str, Part]:
     """Those of `nssr.explore.order.BY_SIZE`, by name."""
-    fits: list[Iterator[Stage]] = []
-
-    def regressions() -> Iterator[Stage]:
-        fits.append(noisy.stages(FIRST))
-        return itertools.islice(fits[0], 2)  # and the refining of what they found
-
-    def first_bank() -> Iterator[Stage]:
-        yield from exact.stages(FIRST)
-        yield from exact.all_pairs(FIRST)
-
+    fits = noisy.stages(FIRST)
     return {
-        "bank 1": Part(When.EXACT, first_bank),
-        "regressions": Part(When.ALWAYS, regressions),
-        "sums": Part(When.ALWAYS, lambda: fits[0]),
+        "bank 1": Part(When.EXACT, lambda: itertools.chain(exact.stages(FIRST), exact.all_pairs(FIRST))),
+        "regressions": Part(When.ALWAYS, lambda: itertools.islice(fits, 2)),  # and the refining of what they found
+        "sums": Part(When.ALWAYS, lambda: fits),
         "peels 1": Part(When.EXACT, lambda: exact.peels(FIRST)),
         "bank 2": Part(When.EXACT, lambda: exact.stages(SECOND)),
         "pairs 2": Part(When.EXACT, lambda: exact.all_pairs(SECOND)),

@@ -11,6 +11,8 @@ added to S, two columns with equal angles are a pair whose combination is t: all
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 import numpy.typing as npt
 
@@ -18,7 +20,7 @@ Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
 
 TOLERANCE = 1e-9  # of an angle; a bank of 10**5 columns has about one chance pair so close, and the second angle rules it out
-_RELATED = 1e-6
+_RELATED = 1e-6  # of angles without the target: columns so near each other explain each other
 _IN_SPAN = 1e-10  # a column whose orthogonal part is smaller than this share of it lies in the span of S
 
 
@@ -61,9 +63,9 @@ class Table:
     """The angles of columns, sorted. ``ids`` in order of preference: of equivalent columns the first stays."""
 
     def __init__(self, projection: Projection, columns: Floats, ids: Indices) -> None:
-        self.projection = projection
         with np.errstate(all="ignore"):
-            a, b, good, _ = projection.angles(columns)
+            self.norms = norms(columns)  # of all, by place
+            a, b, good, _ = angles(columns @ projection.u, self.norms)
         places = np.flatnonzero(good)
         order = places[np.argsort(a[places], kind="stable")]
         self.a, self.b, self.place = a[order], b[order], order
@@ -76,6 +78,12 @@ class Table:
             keep = first[group] == order
             self.a, self.b, self.place = self.a[keep], self.b[keep], order[keep]
         self.ids = ids[self.place]
+
+    @cached_property
+    def preferred(self) -> tuple[Indices, Floats]:
+        """The places (n,) in order of preference, and the angles (n, 2) there."""
+        order = np.argsort(self.place)
+        return self.place[order], np.column_stack([self.a, self.b])[order]
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -92,6 +92,7 @@ class _Exploration:
         self.everything = Rows(problem.X, problem.y, 1, problem.seed)
         self.weights = np.ones(n) if problem.weights is None else problem.weights
         self.front = self._front_of(self.train)
+        self.front.admit([number(float(np.average(problem.y, weights=self.weights)))])
         self.exact: list[Tree] = []
         self.counters: Counter[str] = Counter()
         self.searches: tuple[ExactSearch | NoisySearch, ...] = ()
@@ -107,16 +108,12 @@ class _Exploration:
 
     def run(self) -> Result:
         y = self.problem.y
-        self._admit_mean()
         stopped = "exact"
         if float(np.ptp(y)) <= 1e-12 * float(np.abs(y).max()):
             self.exact = [number(float(y[0]))]
         else:
             stopped = self._search()
         return self._result(stopped)
-
-    def _admit_mean(self) -> None:
-        self.front.admit([number(float(np.average(self.problem.y, weights=self.weights)))])
 
     def begun(self) -> tuple[ExactSearch, NoisySearch]:
         problem = self.problem
@@ -265,7 +262,6 @@ class Trials:
         """``X`` (rows, columns) and ``y`` (rows,): those rows. ``limit``: seconds of a part, which finds nothing after them."""
         self._fresh, self._limit = Rows(X, y, 1, 0), limit
         self._exploration = _Exploration(problem, limit, 1, memory, _never, None)
-        self._exploration._admit_mean()
         self._parts = plan.parts(*self._exploration.begun())
         self._done: dict[str, bool] = {}
 

@@ -14,9 +14,6 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
 
 Floats = npt.NDArray[np.float64]
 
@@ -43,6 +40,11 @@ class Pair(NamedTuple):
 def slopes(X: Floats, y: Floats) -> Floats | None:
     """The gradient (rows, columns) of a Gaussian process through ``X`` (rows, columns) and ``y`` (rows,), at `MOST_ROWS` rows at
     most; None where there are too few rows, or too many columns, or one is constant."""
+    # Not every search comes here, and these take 0.05 s.
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.gaussian_process import GaussianProcessRegressor
+    from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
+
     rows = np.linspace(0, len(y) - 1, min(MOST_ROWS, len(y))).astype(int)
     X, y = X[rows], y[rows]
     deviation = X.std(axis=0)
