@@ -30,7 +30,7 @@ from nssr import engine
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
-def _resident(field: str) -> int:
+def resident(field: str) -> int:
     """``VmRSS`` (now) or ``VmHWM`` (peak), in bytes."""
     if STATUS.exists():
         (kilobytes,) = re.findall(rf"^{field}:\s+(\d+) kB", STATUS.read_text(), re.M)
@@ -38,7 +38,7 @@ def _resident(field: str) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-def _settle() -> None:
+def settle() -> None:
     """Returns free memory to the system and resets the peak, where that can be done."""
     if CLEAR.exists():
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
@@ -51,10 +51,10 @@ def extra_bytes(folder: Path, dtype: str, n_threads: int) -> int:
     """Bytes beyond inputs and outputs of scoring the trees in ``folder``; to be called once in a process."""
     arrays = [np.load(folder / f"{i}.npy") for i in range(4)]
     data = engine.Columns(np.load(folder / "x.npy"), np.load(folder / "y.npy"), dtype=dtype)
-    _settle()
-    before = _resident("VmRSS")
+    settle()
+    before = resident("VmRSS")
     scores = engine.Formulas(*arrays).score(data, ("mse",), n_threads=n_threads)
-    return _resident("VmHWM") - before - sum(values.nbytes for values in scores.values())
+    return resident("VmHWM") - before - sum(values.nbytes for values in scores.values())
 
 
 def measure(n_trees: int, rows: int, copies: int = 1, dtype: str = "float64", n_threads: int = 1) -> int:

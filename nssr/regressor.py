@@ -96,7 +96,7 @@ class NSSRRegressor(RegressorMixin, BaseEstimator):
     nan_policy : "raise" or "drop"
         What `fit` does about rows with a NaN or infinite cell. With "drop", `predict` gives NaN for such rows.
     memory_limit : int, default 2_000_000_000
-        Bytes that the search may fill.
+        Bytes that the search may take beyond the data; the smallest search takes some 200 MB whatever is asked.
     verbose : bool
         Whether better formulas are printed as they are found.
     callback : callable or None

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nssr.explore.dimensions import Impossible, combined, dimension
+from nssr.explore.memory import piece
 from nssr.explore.problem import Dimension, Problem
 from nssr.explore.tree import Tree, column, number
 
@@ -165,9 +166,10 @@ class Bank:
         """Adds ``op`` of the columns ``left`` (and ``right``); the ids of the results, -1 where dropped."""
         left = np.asarray(left, dtype=np.int64)
         pieces = []
-        for at in range(0, len(left), 65536):
+        step = piece(self.rows)
+        for at in range(0, len(left), step):
             self.tick()
-            part = slice(at, at + 65536)
+            part = slice(at, at + step)
             pieces.append(self._extend(op, left[part], None if right is None else np.asarray(right)[part]))
         return np.concatenate(pieces) if pieces else np.empty(0, dtype=np.int64)
 

@@ -14,6 +14,7 @@ from functools import partial
 
 import numpy as np
 
+from nssr.explore import memory as budget
 from nssr.explore import substitutions, writing
 from nssr.explore.answers import Writer
 from nssr.explore.bank import LARGEST, Bank
@@ -83,6 +84,7 @@ _PURSUED = {
 }
 """Before and after a target meets a monomial, of which it may then be a sum of several columns."""
 _FACTORINGS = 4  # ways to take factors out, of which each is a search of its own
+_PEELED_AT_ONCE = 2_000
 _PURSUED_PEELS, _PURSUED_ROWS, _PURSUED_TERMS = 120, 128, 10
 
 
@@ -98,7 +100,7 @@ class ExactSearch:
         self.counters = Counters()
         self.polynomials = Polynomials(rows)
         self.grown: dict[int, tuple[Closures, Writer, list[Chain], dict[str, np.ndarray]]] = {}
-        self.capacities = [min(c, max(2_000, memory // (8 * BANK_ROWS * 10))) for c in CAPACITIES]
+        self.capacities = [min(c, budget.exact(memory, BANK_ROWS)) for c in CAPACITIES]
         self.allowed = [name for name in _TARGETS if possible((name,), self.operations)]
 
     def stages(self, level: int) -> Iterator[Stage]:
@@ -354,15 +356,26 @@ class ExactSearch:
         monomials, sums = families["monomials"][: 40 + count // 60], families["sums"][: 40 + count // 60]
         peels = np.unique(np.concatenate([families["monomials"][:count], families["simple"][: 2 * count], monomials, sums]))
         trees = [closures.bank.tree(i) for i in peels]
-        v = self.rows.values(trees)[:, self.polynomials.places]
-        found = self.left_polynomials(v, trees.__getitem__)
-        m, s = np.searchsorted(peels, monomials), np.searchsorted(peels, sums)
-        with np.errstate(all="ignore"):
-            products = (v[m][:, None] * v[s][None]).reshape(-1, v.shape[1])
-        return found + self.left_polynomials(products, lambda k: mul(trees[m[k // len(s)]], trees[s[k % len(s)]]))
+        found: list[Tree] = []
+        of_monomials: list[np.ndarray] = []
+        of_sums: list[np.ndarray] = []
+        for at in range(0, len(trees), _PEELED_AT_ONCE):
+            part = slice(at, at + _PEELED_AT_ONCE)
+            v = self.rows.values(trees[part])[:, self.polynomials.places]
+            found += self.left_polynomials(v, trees[part])
+            of_monomials.append(v[np.isin(peels[part], monomials)])
+            of_sums.append(v[np.isin(peels[part], sums)])
+        m, s = np.searchsorted(peels, np.sort(monomials)), np.searchsorted(peels, np.sort(sums))
+        some, others = np.concatenate(of_monomials), np.concatenate(of_sums)
+        step = max(1, _PEELED_AT_ONCE // max(1, len(s)))
+        for at in range(0, len(m), step):
+            with np.errstate(all="ignore"):
+                products = (some[at : at + step, None] * others).reshape(-1, some.shape[1])
+            found += self.left_polynomials(products, [mul(trees[i], trees[j]) for i in m[at : at + step] for j in s])
+        return found
 
-    def left_polynomials(self, v: np.ndarray, tree: Callable[[int], Tree]) -> list[Tree]:
-        """Formulas from what columns leave of the target. ``v``: their values (n, rows of `Polynomials`); ``tree``: of each."""
+    def left_polynomials(self, v: np.ndarray, trees: Sequence[Tree]) -> list[Tree]:
+        """Formulas from what the columns ``trees`` leave of the target. ``v``: their values (n, rows of `Polynomials`)."""
         found: list[Tree] = []
         usable = np.isfinite(v).all(axis=1)
         start, few = Chain(self.rows.y), Chain(self.polynomials.y)
@@ -377,8 +390,8 @@ class ExactSearch:
                 fits = np.flatnonzero(good)
                 fits = fits[self.polynomials.fits(targets[fits], degree)]
                 for k in fits[:20].tolist():
-                    values = self.rows.values([tree(k)])[0]
-                    peeled = start.transformed(before).combined(op, values, tree(k)).transformed(after)
+                    values = self.rows.values([trees[k]])[0]
+                    peeled = start.transformed(before).combined(op, values, trees[k]).transformed(after)
                     found += self.rows.holding(self.polynomials.polynomial(peeled, peeled.values, degree))
                 if len(fits):
                     break

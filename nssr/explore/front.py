@@ -53,6 +53,8 @@ OPERATION_BITS = {
 RARE_BITS = 7.0
 _SIMPLE_BITS = 8.0
 """A number of more bits was fitted; simpler ones are structure."""
+REMEMBERED = 10_000
+"""Formulas that a front remembers at least, the shortest and the best of each size; a long search would fill the memory else."""
 UNIT_BITS = 25.0
 """For a formula whose numbers must carry units: more than two numbers of three digits, so it has to say a lot more."""
 
@@ -84,7 +86,7 @@ def nested(tree: Tree, limits: Mapping[str, Mapping[str, int]]) -> bool:
 
 
 class Front:
-    """Every admitted formula with its loss on the given rows; the best per complexity."""
+    """Formulas admitted with their losses on the given rows; the best per complexity."""
 
     def __init__(self, problem: Problem, X: Floats, y: Floats, weights: Floats | None) -> None:
         self.problem = problem
@@ -113,7 +115,11 @@ class Front:
         return operations(tree) <= p.operations | {"PI"}
 
     def admit(self, trees: Iterable[Tree]) -> None:
-        """Evaluates the trees on the rows and keeps those that are allowed, finite and best of their size."""
+        """Evaluates the trees on the rows and keeps those that are allowed, finite and best of their size.
+
+        What was admitted before may be forgotten; what is admitted here is known until the next call.
+        """
+        self._forget()
         spelled = (respelled(t, self.problem.operations) for t in trees)
         fresh = [t for t in dict.fromkeys(spelled) if t not in self.losses and self.allowed(t)]
         for at in range(0, len(fresh), 512):
@@ -128,6 +134,12 @@ class Front:
                 n = size(tree)
                 if n not in self.best or self.key(loss, tree) < self.key(*self.best[n]):
                     self.best[n] = (loss, tree)
+
+    def _forget(self) -> None:
+        if len(self.losses) > 2 * REMEMBERED:
+            kept = {*self.shortest(REMEMBERED), *(tree for _, tree in self.best.values())}
+            self.losses = {tree: loss for tree, loss in self.losses.items() if tree in kept}
+            self._bits = {tree: bits for tree, bits in self._bits.items() if tree in kept}
 
     def key(self, loss: float, tree: Tree) -> tuple[float, float]:
         return (max(loss, self.floor), sum(map(number_bits, numbers(tree))))

@@ -10,6 +10,7 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
+from nssr.explore import memory as budget
 from nssr.explore.answers import Writer
 from nssr.explore.bank import Bank
 from nssr.explore.chain import Chain, nudge, possible
@@ -62,9 +63,8 @@ class NoisySearch:
         logs = np.column_stack([one, self.rows.logs])
         self.basis = {AFFINE: one, MONOMIAL: logs, EXPONENTIAL: logs}
         self.writer = Writer(self.rows, self.weights)
-        self.capacities = [min(c, max(500, memory // (8 * len(few) * 12))) for c in CAPACITIES]
-        # A parametric bank is held five times: values, and for raw columns and logarithms a scaled copy and its squares.
-        self.most_parametric = min(_PARAMETRIC, max(1_000, memory // (8 * len(few) * 7)))
+        self.capacities = [min(c, budget.noisy(memory, len(few))) for c in CAPACITIES]
+        self.most_parametric = min(_PARAMETRIC, budget.parametric(memory, len(few)))
         self.counters = Counters()
         self.refined: set[Tree] = set()
         self.most_bits = self.most_nodes = math.inf
