@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
@@ -32,7 +33,7 @@ from nssr import explore, guide, library, stage_order
 from nssr.cleaning import NAN_POLICIES, Rows, rows_for_fit, rows_for_predict
 from nssr.explore.order import BY_SIZE
 from nssr.explore.problem import Found, Problem, Progress, Result
-from nssr.explore.tree import Tree, column, graph, with_columns
+from nssr.explore.tree import Tree, column, columns, graph, with_columns
 from nssr.found_formula import FoundFormula
 from nssr.interrupt import first_ctrl_c
 from nssr.notation import write_graph
@@ -189,6 +190,15 @@ class NSSRRegressor(RegressorMixin, BaseEstimator):
             if interrupted():
                 seconds = time.monotonic() - started
                 warnings.warn(f"fit was interrupted after {seconds:.1f} s; formula_ is the best found until then.", stacklevel=2)
+        missing = [rows.names[kept[j]] for j in sorted(problem.required - columns(result.best.tree))]
+        if missing:
+            asked = ", ".join(map(repr, missing))
+            warnings.warn(
+                f"No formula with the required {'column' if len(missing) == 1 else 'columns'} {asked} was found in "
+                f"{time.monotonic() - started:.1f} s; formula_ is the mean of y.",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
         self._keep(result, rows, kept)
         return self
 

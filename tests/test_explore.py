@@ -205,6 +205,24 @@ def test_a_beam_finds_the_terms_of_a_sum() -> None:
     assert (5, 77, 200) in supports(target, np.ones(80), dictionary)
 
 
+def test_no_formula_is_returned_that_the_reference_refutes(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuting(tree: Tree, rows: np.ndarray) -> list[float]:
+        return [math.nan] * len(rows) if columns(tree) else reference_values(tree, rows)
+
+    y = np.exp(X[:, 0]) / X[:, 1] + 0.01 * np.random.default_rng(1).normal(size=200)
+    plain = explore(Problem(X=X, y=y), max_time=3)
+    assert columns(plain.best.tree) == {0, 1}
+    assert plain.counters["refuted by the reference"] == 0
+    for f in plain.front:
+        reference = np.array(reference_values(f.tree, X))
+        np.testing.assert_allclose(f.loss, np.mean((reference - y) ** 2), rtol=1e-9)
+
+    monkeypatch.setattr("nssr.explore.search.reference_values", refuting)
+    refuted = explore(Problem(X=X, y=y), max_time=3)
+    assert not any(columns(f.tree) for f in refuted.front)
+    assert refuted.counters["refuted by the reference"] > 1
+
+
 def test_noise_alone_is_called_noise() -> None:
     y = np.random.default_rng(2).normal(size=200)
     result = explore(Problem(X=X, y=y), max_time=5)

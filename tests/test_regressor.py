@@ -173,10 +173,10 @@ def test_seeds() -> None:
 
 def test_excluded_columns_are_not_searched() -> None:
     X, y = frame()
-    model = NSSRRegressor(max_time=1, excluded=["m"], required=[2]).fit(X, y)
+    model = NSSRRegressor(max_time=1, excluded=["m"], required=[1]).fit(X, y)
     problem = ASKED[-1][0]
     assert problem.X.tolist() == X[["my col", "h"]].to_numpy().tolist()
-    assert problem.required == {1}
+    assert problem.required == {0}
     assert columns(model.result_.best.tree) == {1}
     assert str(model.formula_.rounded(9)) == "2*`my col` + 3"
     assert model.predict(X) == pytest.approx(y)

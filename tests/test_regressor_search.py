@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sympy
+from sklearn.exceptions import ConvergenceWarning
 
 from nssr import NSSRRegressor
 from nssr.regressor import FitProgress
@@ -127,3 +128,16 @@ def test_a_callback_sees_the_front_grow() -> None:
     assert set(best.used) <= {"x0", "x2"}
     assert np.corrcoef(y, best.predict(X))[0, 1] > 0.9
     assert model.get_params()["callback"] == watch
+
+
+def test_required_columns_that_no_formula_was_found_with_are_told() -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 3))
+    y = X[:, 0] + rng.normal(size=60)
+    with pytest.warns(ConvergenceWarning, match="No formula with the required columns 'x1', 'x2' was found in .* s"):
+        model = NSSRRegressor(max_time=1e-6, required=["x1", "x2"]).fit(X, y)
+    assert model.predict(X) == pytest.approx(np.full(60, y.mean()))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = NSSRRegressor(max_time=3, required=["x2"]).fit(X, y)
+    assert "x2" in str(model.formula_)

@@ -30,7 +30,8 @@ WORK_ROWS = 1_000
 """Rows that the search looks at; all others only verify."""
 HELD_OUT = 0.2
 """Share of the rows that choose neither the shape nor the constants of a formula, where there are at least 40."""
-_REFERENCE_ROWS = 100  # in plain Python, for each formula that the engine calls exact
+_REFERENCE_ROWS = 100  # in plain Python, for each formula that is exact or returned
+_AGREE = 1e-6  # of a value, and of the target's scale: rounding that a formula amplifies
 
 
 _CANDIDATES = ("bank: generated", "look-ups", "pairs", "regressions")  # counters of what was put to the target
@@ -92,7 +93,8 @@ class _Exploration:
         self.everything = Rows(problem.X, problem.y, 1, problem.seed)
         self.weights = np.ones(n) if problem.weights is None else problem.weights
         self.front = self._front_of(self.train)
-        self.front.admit([number(float(np.average(problem.y, weights=self.weights)))])
+        self.mean = number(float(np.average(problem.y, weights=self.weights)))
+        self.front.admit([self.mean])
         self.exact: list[Tree] = []
         self.counters: Counter[str] = Counter()
         self.searches: tuple[ExactSearch | NoisySearch, ...] = ()
@@ -105,6 +107,11 @@ class _Exploration:
     def whole(self) -> Front:
         """All rows of the work, held out ones too: for the last fit."""
         return self._front_of(self.work)
+
+    @cached_property
+    def reference_rows(self) -> Rows:
+        few = self.work[:_REFERENCE_ROWS]
+        return Rows(self.problem.X[few], self.problem.y[few], 1, 0)
 
     def run(self) -> Result:
         y = self.problem.y
@@ -155,7 +162,7 @@ class _Exploration:
 
     def _admit_exact(self, trees: list[Tree]) -> None:
         """Those that hold on every row of the problem, and on a hundred of them by the primitives' own definition."""
-        few = Rows(self.problem.X[self.work[:_REFERENCE_ROWS]], self.problem.y[self.work[:_REFERENCE_ROWS]], 1, 0)
+        few = self.reference_rows
         neat = [form for t in trees for form in (tidied(named(t)), t)]
         for tree in sorted(dict.fromkeys(respelled(t, self.problem.operations) for t in neat), key=size)[:200]:
             if not self.front.allowed(tree) or not self.everything.holding([tree]):
@@ -227,7 +234,8 @@ class _Exploration:
         # Ordered on the rows of the search; on all rows a longer formula may be no better: it goes, unless it is the chosen one.
         kept: list[Found] = []
         for one in found:
-            if one is not best and not one.loss < min((f.loss for f in kept), default=math.inf):
+            better = one.loss < min((f.loss for f in kept), default=math.inf)
+            if one is not best and not (better and self._confirmed(one.tree)):
                 continue
             if one is best:
                 kept = [f for f in kept if f.loss > one.loss]
@@ -235,13 +243,25 @@ class _Exploration:
         return Result(tuple(kept), kept.index(best), bool(self.exact), stopped, self.budget.seconds(), dict(self.counters))
 
     def _shortest_with_values(self) -> Tree:
-        """Rows that chose nothing, held out or beyond the first thousand, may lie where a formula has no value."""
+        """Rows that chose nothing, held out or beyond the first thousand, may lie where a formula has no value.
+
+        The mean where nothing is left, required columns or not: the caller can see that they are missing.
+        """
         shortest = self.front.shortest(_CHOICES)
-        return next(filter(self._has_values, shortest), shortest[0])
+        choices = (tree for tree in shortest if self._has_values(tree) and self._confirmed(tree))
+        return next(choices, self.mean)
 
     def _has_values(self, tree: Tree) -> bool:
         with np.errstate(all="ignore"):
             return bool(np.isfinite(self.everything.values([tree])).all())
+
+    def _confirmed(self, tree: Tree) -> bool:
+        """Whether the primitives' own definition gives what the engine gives, on a hundred rows."""
+        rows = self.reference_rows
+        own = np.array(reference_values(tree, rows.X))
+        same = np.allclose(rows.values([tree])[0], own, rtol=_AGREE, atol=_AGREE * rows.scale, equal_nan=True)
+        self.counters["refuted by the reference"] += not same
+        return same
 
     def _refitted(self, tree: Tree) -> Tree:
         """The formula with its constants fitted to all rows of the work, held out ones too."""
@@ -250,7 +270,8 @@ class _Exploration:
         again = fitted([tree], self.whole, self.problem.loss)
         if not again:
             return tree
-        return self.whole.shortest_of([tree, shortened(again[0], self.whole)])
+        refitted = self.whole.shortest_of([tree, shortened(again[0], self.whole)])
+        return refitted if self._confirmed(refitted) else tree
 
 
 class Trials:
