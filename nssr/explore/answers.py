@@ -6,6 +6,7 @@ rounding; where they are noisy to exponents that are multiples of a half, and th
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from fractions import Fraction
 
@@ -21,6 +22,8 @@ from nssr.explore.tree import Tree, column
 Floats = npt.NDArray[np.float64]
 
 Factors = list[tuple[Tree, Fraction | float]]
+
+_NEWTON_STEPS, _HALVINGS = 10, 6
 
 
 class Writer:
@@ -60,7 +63,7 @@ class Writer:
             if hit.family == AFFINE:
                 body = self._affine(t, w, hit.terms, root, noisy)
             else:
-                body = self._monomial(t, w, hit.terms, hit.family, root, noisy)
+                body = self._monomial(t, w, hit.terms, hit.family, root, noisy, plain=not hit.chain.steps)
         return [writing.tidied(hit.chain.undone(tree)) for tree in body]
 
     def _affine(self, t: Floats, w: Floats, terms: Sequence[Tree], root: Floats, noisy: bool) -> list[Tree]:
@@ -82,7 +85,10 @@ class Writer:
             trees.append(writing.linear(parts))
         return trees
 
-    def _monomial(self, t: Floats, w: Floats, terms: Sequence[Tree], family: str, root: Floats, noisy: bool) -> list[Tree]:
+    def _monomial(
+        self, t: Floats, w: Floats, terms: Sequence[Tree], family: str, root: Floats, noisy: bool, *, plain: bool
+    ) -> list[Tree]:
+        """``plain``: t is y itself, so its errors are as large on every row."""
         log = np.log(np.abs(t))
         if family == MONOMIAL:  # a root of what is negative on every row is one of its opposite
             terms = [_flipped(tree) if (values < 0).all() else tree for tree, values in zip(terms, w, strict=True)]
@@ -94,7 +100,8 @@ class Writer:
         if not noisy:
             return self._powers(log, inside, terms, family, [writing.snapped_exponent(float(k)) for k in c[:-1]], 1e-8)
         trees = []
-        for denominator in (1, 2):
+        fits = [c, self._refined(c, t, design)] if plain and family == MONOMIAL else [c]
+        for c, denominator in itertools.product(fits, (1, 2)):
             powers: list[Fraction | float] = [Fraction(round(float(k) * denominator), denominator) for k in c[:-1]]
             if family == EXPONENTIAL:  # what multiplies w is no exponent: fitted again with the powers held
                 fixed = log - self.rows.logs @ np.array([float(p) for p in powers[len(terms) :]])
@@ -106,6 +113,38 @@ class Writer:
                 continue
             trees += self._powers(log, inside, terms, family, powers, 0.0)
         return list(dict.fromkeys(trees))
+
+    def _refined(self, c: Floats, t: Floats, design: Floats) -> Floats:
+        """Exponents ``c`` of a monomial, fitted to t itself: logarithms of what is hardly more than noise led them astray.
+
+        Gauss and Newton's method from where the logarithms led, which is iteratively reweighted least squares with a
+        logarithmic link (P. McCullagh and J. Nelder, Generalized Linear Models, 1989).
+        """
+        root = np.ones(len(t)) if self.weights is None else np.sqrt(self.weights)
+        sign = 1.0 if float((root * t) @ np.exp(np.minimum(design @ c, 700.0))) >= 0 else -1.0
+
+        def left(c: Floats) -> tuple[float, Floats, Floats]:
+            model = sign * np.exp(np.minimum(design @ c, 700.0))
+            errors = (t - model) * root
+            return float(errors @ errors), model, errors
+
+        loss, model, errors = left(c)
+        for _ in range(_NEWTON_STEPS):
+            step = least_squares(design * (model * root)[:, None], errors)
+            if step is None:
+                break
+            for _ in range(_HALVINGS):
+                tried = left(c + step)
+                if tried[0] < loss:
+                    break
+                step = step / 2
+            else:
+                break
+            done = loss - tried[0] < 1e-6 * loss
+            c, (loss, model, errors) = c + step, tried
+            if done:
+                break
+        return c
 
     def _powers(
         self, log: Floats, inside: Floats, terms: Sequence[Tree], family: str, powers: list[Fraction | float], tolerance: float

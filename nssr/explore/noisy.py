@@ -19,6 +19,7 @@ from nssr.explore.curves import curves, factors_beside
 from nssr.explore.families import fill
 from nssr.explore.front import Front
 from nssr.explore.learned import calls
+from nssr.explore.left import left_monomials
 from nssr.explore.oscillations import distinct, envelopes, waves, without_phases
 from nssr.explore.parametric import parametric
 from nssr.explore.polynomials import inputs
@@ -28,7 +29,7 @@ from nssr.explore.regression import Scorer, Target, most_promising, weighted
 from nssr.explore.rows import Rows
 from nssr.explore.sparse import supports
 from nssr.explore.stages import Counters, Kind, Stage
-from nssr.explore.tree import Tree, numbers, with_numbers
+from nssr.explore.tree import Tree, mul, numbers, with_numbers
 from nssr.explore.writing import named, tidied
 
 CAPACITIES = (2_000, 40_000, 80_000)
@@ -37,11 +38,13 @@ _PARAMETRIC = 70_000
 _ARGUMENTS, _BASES, _WAVES = 16, 3, 40
 _CURVED, _FACTORS = 8, 4
 _TRACE = 1e-10
-_TARGETS = ("identity", "inverse", "square", "root", "log", "exp", "asin", "acos", "atan", "tan")
+_TARGETS = ("identity", "inverse", "square", "root", "log", "exp", "asin", "acos", "atan", "tan", "sin")
 _PEELED = ("identity", "inverse", "square", "root", "log")
 _AFTER: tuple[tuple[str, ...], ...] = ((), ("minus one",), ("plus one",), ("log",), ("inverse", "plus one", "log"), ("square",))
 _SLACK = 100.0  # bits by which a column may promise less than the best formula has, and still be written out
 _SUMS = 24
+_LEFT_PEELS, _LEFT = 80, 100
+_FACTORED, _FUNCTIONS = 24, 40
 _SHUFFLES = 24
 _FLOOR_ROWS = 60  # with fewer some column of thousands fits any errors
 _FLOOR_R2 = 0.5  # errors as large as the target may be a law that nothing has been found of
@@ -87,6 +90,7 @@ class NoisySearch:
         yield fit("regressions", work=partial(self.regress, bank, scorers, both, np.zeros(len(both)), FAMILIES))
         yield refining
         if level == 0:
+            yield fit("monomials left", work=partial(self.left_monomials, bank, families))
             yield fit("sums", work=partial(self.sums, bank, families))
             for family in (AFFINE, MONOMIAL):
                 yield fit(f"two terms, {family}", work=partial(self.two_terms, bank, scorers, families["simple"][:300], family))
@@ -294,6 +298,15 @@ class NoisySearch:
             both.append((combined[0], combined[1]))
         return self.regress(bank, scorers, both, bank.cost[peels].astype(float) + len(after), asked, 30)
 
+    def left_monomials(self, bank: Bank, families: dict[str, npt.NDArray[np.int64]]) -> list[Tree]:
+        """y as a monomial after it met a simple column."""
+        self.tick()
+        peels = families["monomials"][:_LEFT_PEELS]
+        return left_monomials(
+            self.both, bank.values[peels], [bank.tree(i) for i in peels], bank.cost[peels].astype(float), self.rows, self.weights,
+            self.problem.operations, self.front.floor * len(self.y), _LEFT,
+        )  # fmt: skip
+
     def sums(self, bank: Bank, families: dict[str, npt.NDArray[np.int64]], divided: bool = False) -> list[Tree]:
         """y, y v and y / v as sums of a few simple columns, for single inputs and their products v.
 
@@ -302,20 +315,28 @@ class NoisySearch:
         columns = np.concatenate([families["monomials"][:250], families["small"], families["functions"][:100]])
         columns = np.unique(columns)
         columns = columns[np.argsort(bank.cost[columns], kind="stable")]
-        dictionary = np.concatenate([bank.values[columns], np.ones((1, len(self.y)))])
-        chains = [self.both[0]] if not divided else []
+        trees = [bank.tree(i) for i in columns]
+        one = np.ones((1, len(self.y)))
+        dictionary = np.concatenate([one, bank.values[columns]])
+        wide = dictionary
+        if not divided and "MUL" in self.problem.operations:  # a cos(b): not in a bank of a few thousand columns
+            factors, functions = families["monomials"][:_FACTORED], families["functions"][:_FUNCTIONS]
+            products = bank.values[factors][:, None] * bank.values[functions]
+            wide = np.concatenate([dictionary, products.reshape(-1, len(self.y))])
+            trees += [mul(bank.tree(m), bank.tree(f)) for m in factors for f in functions]
+        chains = [(self.both[0], wide)] if not divided else []
         for v in families["sums"][:_SUMS] if divided else families["monomials"][:16]:
             for op in ("t*v",) if divided else ("t*v", "t/v"):
-                chains.append(tuple(c.combined(op, bank.values[v], bank.tree(v)) for c in self.both[0]))  # type: ignore[arg-type]
+                both = tuple(c.combined(op, bank.values[v], bank.tree(v)) for c in self.both[0])
+                chains.append((both, wide if op == "t/v" and v in bank.leaves else dictionary))  # type: ignore[arg-type]
         hits = []
-        for chain, moved in chains:
+        for (chain, moved), library in chains:
             self.tick()
             target = weighted(chain, self.y, self.weights, moved.values, False)
             if target is None:
                 continue
-            for chosen in supports(target.values, target.weights, dictionary):
-                terms = tuple(bank.tree(columns[k]) for k in chosen if k < len(columns))
-                if terms:
+            for chosen in supports(target.values, target.weights, library):
+                if terms := tuple(trees[k - 1] for k in chosen if k > 0):
                     hits.append(Hit(chain, AFFINE, terms))
         return self.written(hits)
 

@@ -25,6 +25,10 @@ BITS_PER_NODE = 4.0
 """About log2 of the symbols a formula may hold: what one more node has to gain."""
 
 
+_ERROR = 0.1
+"""Errors of y, in its standard deviation, that logarithms should bear: rows on which these make much of them count less."""
+
+
 @dataclass(frozen=True)
 class Target:
     """A chain's target with the weights that make its errors those of y. ``values``, ``weights``: (rows,)."""
@@ -34,12 +38,23 @@ class Target:
     weights: Floats
 
 
+def delta_weights(t: Floats, moved: Floats, y: Floats, weights: Floats, logarithm: bool) -> Floats:
+    """Weights (..., rows) that make squared errors of targets ``t`` those of y; ``moved``: the targets for y + `nudge`.
+
+    Where an error of y makes much of a ``logarithm``, the method's first order says nothing, and the row counts less.
+    """
+    slope = np.abs((moved - t) / nudge(y))
+    if not logarithm:
+        return np.asarray(weights / slope**2)
+    shrunk = np.nan_to_num(1.0 / (1.0 + (_ERROR * float(np.std(y)) * slope) ** 2))
+    return np.asarray(weights / slope**2 * (shrunk / shrunk.mean(axis=-1, keepdims=True)))
+
+
 def weighted(chain: Chain, y: Floats, weights: Floats, slope_of: Floats, logarithm: bool) -> Target | None:
     """The target of a chain; ``slope_of``: the same chain's target for y moved by a small step."""
     with np.errstate(all="ignore"):
         t, moved = (np.log(np.abs(v)) if logarithm else v for v in (chain.values, slope_of))
-        slope = np.abs((moved - t) / nudge(y))
-        w = weights / slope**2
+        w = delta_weights(t, moved, y, weights, logarithm)
     if not (np.isfinite(t).all() and np.isfinite(w).all()) or w.max() <= 0:
         return None
     if not float(np.ptp(t)) > 0:

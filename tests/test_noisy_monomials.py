@@ -1,0 +1,102 @@
+"""Monomials under noise: for thousands of targets at once, refined where logarithms mislead, beside functions in sums."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nssr.explore.answers import Writer
+from nssr.explore.chain import Chain, nudge
+from nssr.explore.closures import MONOMIAL, Hit
+from nssr.explore.front import Front
+from nssr.explore.left import fit, left_monomials
+from nssr.explore.noisy import NoisySearch
+from nssr.explore.problem import DEFAULT_OPERATIONS, Problem
+from nssr.explore.regression import delta_weights
+from nssr.explore.rows import Rows
+from nssr.explore.tree import Tree, column, columns, reference_values
+
+
+def agrees(tree: Tree, X: np.ndarray, law: np.ndarray) -> bool:
+    """Up to a number, which is fitted later."""
+    ratio = np.array(reference_values(tree, X)) / law
+    return bool(np.isfinite(ratio).all() and np.ptp(ratio) < 1e-6 * abs(ratio[0]))
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10**6), d=st.integers(1, 4))
+def test_many_fits_are_the_least_squares_of_each(seed: int, d: int) -> None:
+    rng = np.random.default_rng(seed)
+    X = rng.uniform(0.5, 3, (40, d))
+    y, weights = rng.normal(1.0, 0.5, 40), rng.uniform(0.5, 2, 40)
+    values = np.stack([y, y + 2, y * X[:, 0], np.where(y < np.quantile(y, 0.1), np.nan, y), np.where(y < y.mean(), np.nan, y)])
+    moved = values + nudge(y)
+    fits = fit(values, moved, y, weights, np.log(X))
+    design = np.column_stack([np.ones(40), np.log(X)])
+    for t, after, error, exponents in zip(values[:4], moved, fits.errors, fits.exponents, strict=False):
+        known = np.isfinite(t)
+        log = np.log(np.abs(t))
+        w = np.where(known, delta_weights(log, np.log(np.abs(after)), y, weights, logarithm=True), 0.0)
+        root, log = np.sqrt(w), np.where(known, log, 0.0)
+        c = np.linalg.lstsq(design * root[:, None], log * root, rcond=None)[0]
+        np.testing.assert_allclose(exponents, c[1:], rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(error, np.sum((root * (log - design @ c)) ** 2), rtol=1e-6)
+    assert fits.errors[4] == np.inf, "half of the rows have no value"
+
+
+def test_weights_of_logarithms_end_where_errors_begin() -> None:
+    y = np.array([-3.0, 1e-6, 0.001, 0.5, 4.0])
+    log, moved = np.log(np.abs(y)), np.log(np.abs(y + nudge(y)))
+    w = delta_weights(log, moved, y, np.ones(5), logarithm=True)
+    plain = delta_weights(y, y + nudge(y), y, np.ones(5), logarithm=False)
+    np.testing.assert_allclose(plain, 1.0, rtol=1e-6)
+    assert w[1] < 1e-8 * w[4]
+    assert w[4] / w[0] == pytest.approx((4 / 3) ** 2, rel=0.02)
+
+
+def test_an_exponential_of_a_monomial_is_left_though_noise_makes_rows_negative() -> None:
+    rng = np.random.default_rng(0)
+    X = rng.uniform(1, 4, (200, 4))
+    law = X[:, 0] * np.exp(-X[:, 1] * X[:, 2] / X[:, 3])
+    y = law + 0.05 * np.sqrt(np.mean(law**2)) * rng.normal(size=200)
+    assert (y < 0).any()
+    rows = Rows(X, y, 200, 0)
+    both = [(Chain(y), Chain(y + nudge(y)))]
+    leaves = [column(j) for j in range(4)]
+    found = left_monomials(both, X.T, leaves, np.ones(4), rows, np.ones(200), DEFAULT_OPERATIONS, 1e-20, 5)
+    front = Front(Problem(X, y), X, y, None)
+    front.admit(found)
+    best = front.shortest(1)[0]
+    assert np.corrcoef(reference_values(best, X), law)[0, 1] > 0.999
+    assert columns(best) == {0, 1, 2, 3}
+    few = left_monomials(both, X.T, leaves, np.ones(4), rows, np.ones(200), DEFAULT_OPERATIONS - {"EXP"}, 1e-20, 5)
+    assert few
+    assert not any("EXP" in repr(tree) for tree in few)
+
+
+def test_exponents_of_a_law_with_many_small_values_are_found_under_noise() -> None:
+    rng = np.random.default_rng(1)
+    X = rng.uniform(1, 5, (200, 4))
+    law = X[:, 0] ** 2 * X[:, 1] ** 2 / (X[:, 2] * X[:, 3] ** 3)
+    y = law + 0.1 * np.sqrt(np.mean(law**2)) * rng.normal(size=200)
+    writer = Writer(Rows(X, y, 200, 0), np.ones(200))
+    written = writer.written(Hit(Chain(y), MONOMIAL, ()), noisy=True)
+    assert any(agrees(tree, X, law) for tree in written)
+
+
+def test_terms_that_are_a_monomial_times_a_function_are_found_in_sums() -> None:
+    rng = np.random.default_rng(2)
+    X = rng.uniform(1, 5, (200, 5))
+    law = X[:, 0] * (X[:, 1] + X[:, 2] * X[:, 3] * np.sin(X[:, 4]))
+    y = law + 0.01 * np.sqrt(np.mean(law**2)) * rng.normal(size=200)
+    problem = Problem(X, y)
+    front = Front(problem, X, y, None)
+    search = NoisySearch(problem, front, 2 * 10**9, lambda: None)
+    for stage in search.stages(0):
+        if stage.name == "sums":
+            front.admit(stage.work())
+            break
+    best = front.shortest(1)[0]
+    assert np.corrcoef(reference_values(best, X), law)[0, 1] > 0.99999
