@@ -14,7 +14,7 @@ from nssr.explore.front import Front
 from nssr.explore.left import fit, left_monomials
 from nssr.explore.noisy import NoisySearch
 from nssr.explore.problem import DEFAULT_OPERATIONS, Problem
-from nssr.explore.regression import delta_weights
+from nssr.explore.regression import Scorer, delta_weights, working
 from nssr.explore.rows import Rows
 from nssr.explore.tree import Tree, column, columns, reference_values
 
@@ -100,3 +100,22 @@ def test_terms_that_are_a_monomial_times_a_function_are_found_in_sums() -> None:
             break
     best = front.shortest(1)[0]
     assert np.corrcoef(reference_values(best, X), law)[0, 1] > 0.99999
+
+
+def test_the_step_from_the_best_monomial_shows_what_is_left_in_units_of_y() -> None:
+    """A factor beside a monomial whose values span orders of magnitude: logarithms of y rank it behind hundreds of columns."""
+    rng = np.random.default_rng(3)
+    X = rng.uniform(1, 4, (200, 3))
+    factor = X[:, 1] ** 2 + X[:, 2] ** 2
+    law = factor / X[:, 0] ** 5
+    y = law + 0.05 * np.sqrt(np.mean(law**2)) * rng.normal(size=200)
+    logs = np.column_stack([np.ones(200), np.log(X)])
+    target = working(Chain(y), np.ones(200), logs)
+    assert target is not None
+    others = np.abs(rng.normal(size=(300, 200))) + 0.1
+    scorer = Scorer(np.log(np.concatenate([factor[None], others])), np.arange(301))
+    errors = scorer.errors([target], logs)[:, 0]
+    assert errors.argmin() == 0
+    noise = np.sum((y - law) ** 2)
+    assert 0.8 * noise < errors[0] < 1.3 * noise
+    assert working(Chain(np.where(y > 0, y, 0.0)), np.ones(200), logs) is None, "a logarithm of zero"

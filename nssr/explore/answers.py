@@ -16,14 +16,13 @@ import numpy.typing as npt
 from nssr.explore import writing
 from nssr.explore.chain import Chain, nudge
 from nssr.explore.closures import AFFINE, EXPONENTIAL, MONOMIAL, Hit
+from nssr.explore.regression import least_squares, log_linear
 from nssr.explore.rows import Rows
 from nssr.explore.tree import Tree, column
 
 Floats = npt.NDArray[np.float64]
 
 Factors = list[tuple[Tree, Fraction | float]]
-
-_NEWTON_STEPS, _HALVINGS = 10, 6
 
 
 class Writer:
@@ -100,7 +99,7 @@ class Writer:
         if not noisy:
             return self._powers(log, inside, terms, family, [writing.snapped_exponent(float(k)) for k in c[:-1]], 1e-8)
         trees = []
-        fits = [c, self._refined(c, t, design)] if plain and family == MONOMIAL else [c]
+        fits = [c, log_linear(c, t, design, self.weights)[0]] if plain and family == MONOMIAL else [c]
         for c, denominator in itertools.product(fits, (1, 2)):
             powers: list[Fraction | float] = [Fraction(round(float(k) * denominator), denominator) for k in c[:-1]]
             if family == EXPONENTIAL:  # what multiplies w is no exponent: fitted again with the powers held
@@ -113,38 +112,6 @@ class Writer:
                 continue
             trees += self._powers(log, inside, terms, family, powers, 0.0)
         return list(dict.fromkeys(trees))
-
-    def _refined(self, c: Floats, t: Floats, design: Floats) -> Floats:
-        """Exponents ``c`` of a monomial, fitted to t itself: logarithms of what is hardly more than noise led them astray.
-
-        Gauss and Newton's method from where the logarithms led, which is iteratively reweighted least squares with a
-        logarithmic link (P. McCullagh and J. Nelder, Generalized Linear Models, 1989).
-        """
-        root = np.ones(len(t)) if self.weights is None else np.sqrt(self.weights)
-        sign = 1.0 if float((root * t) @ np.exp(np.minimum(design @ c, 700.0))) >= 0 else -1.0
-
-        def left(c: Floats) -> tuple[float, Floats, Floats]:
-            model = sign * np.exp(np.minimum(design @ c, 700.0))
-            errors = (t - model) * root
-            return float(errors @ errors), model, errors
-
-        loss, model, errors = left(c)
-        for _ in range(_NEWTON_STEPS):
-            step = least_squares(design * (model * root)[:, None], errors)
-            if step is None:
-                break
-            for _ in range(_HALVINGS):
-                tried = left(c + step)
-                if tried[0] < loss:
-                    break
-                step = step / 2
-            else:
-                break
-            done = loss - tried[0] < 1e-6 * loss
-            c, (loss, model, errors) = c + step, tried
-            if done:
-                break
-        return c
 
     def _powers(
         self, log: Floats, inside: Floats, terms: Sequence[Tree], family: str, powers: list[Fraction | float], tolerance: float
@@ -182,13 +149,3 @@ class Writer:
 
 def _flipped(tree: Tree) -> Tree:
     return Tree("SUB", tree.args[::-1]) if tree.op == "SUB" else Tree("NEG", (tree,))
-
-
-def least_squares(design: Floats, target: Floats) -> Floats | None:
-    """Least squares with columns scaled to one size, or None where something is not finite."""
-    if not (np.isfinite(design).all() and np.isfinite(target).all()):
-        return None
-    size = np.abs(design).max(axis=0)
-    size[size == 0] = 1.0
-    solution: Floats = np.linalg.lstsq(design / size, target, rcond=1e-14)[0] / size
-    return solution

@@ -13,9 +13,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from nssr.explore.answers import least_squares
 from nssr.explore.bank import LARGEST, SMALLEST
 from nssr.explore.polynomials import Variable
+from nssr.explore.regression import least_squares
 from nssr.explore.tree import Tree, add, div, mul, not_whole, number
 
 Floats = npt.NDArray[np.float64]

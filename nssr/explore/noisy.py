@@ -25,7 +25,7 @@ from nssr.explore.parametric import parametric
 from nssr.explore.polynomials import inputs
 from nssr.explore.problem import Problem
 from nssr.explore.refining import fitted, shortened
-from nssr.explore.regression import Scorer, Target, most_promising, weighted
+from nssr.explore.regression import Scorer, Target, most_promising, weighted, working
 from nssr.explore.rows import Rows
 from nssr.explore.sparse import supports
 from nssr.explore.stages import Counters, Kind, Stage
@@ -242,9 +242,11 @@ class NoisySearch:
                 if family != AFFINE and chain.is_power:
                     continue
                 target = weighted(chain, self.y, self.weights, moved.values, family != AFFINE)
-                if target is not None:
-                    targets.append(target)
-                    costs.append(cost)
+                stepped = working(chain, self.weights, self.basis[MONOMIAL]) if family != AFFINE and not chain.steps else None
+                for one in (target, stepped):
+                    if one is not None:
+                        targets.append(one)
+                        costs.append(cost)
             for at in range(0, len(targets), _BLOCK):
                 self.tick()
                 block: list[Target] = targets[at : at + _BLOCK]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from nssr.explore.answers import least_squares
+from nssr.explore.regression import least_squares
 
 Floats = npt.NDArray[np.float64]
 

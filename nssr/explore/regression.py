@@ -28,6 +28,9 @@ BITS_PER_NODE = 4.0
 _ERROR = 0.1
 """Errors of y, in its standard deviation, that logarithms should bear: rows on which these make much of them count less."""
 
+_NEWTON_STEPS, _HALVINGS = 10, 6
+_LARGEST_LOG = 700.0
+
 
 @dataclass(frozen=True)
 class Target:
@@ -60,6 +63,69 @@ def weighted(chain: Chain, y: Floats, weights: Floats, slope_of: Floats, logarit
     if not float(np.ptp(t)) > 0:
         return None
     return Target(chain, t, w)
+
+
+def least_squares(design: Floats, target: Floats) -> Floats | None:
+    """Least squares with columns scaled to one size, or None where something is not finite."""
+    if not (np.isfinite(design).all() and np.isfinite(target).all()):
+        return None
+    size = np.abs(design).max(axis=0)
+    size[size == 0] = 1.0
+    solution: Floats = np.linalg.lstsq(design / size, target, rcond=1e-14)[0] / size
+    return solution
+
+
+def log_linear(c: Floats, y: Floats, design: Floats, weights: Floats | None) -> tuple[Floats, Floats]:
+    """y = +-exp(design @ c) by least squares of y itself, from a first ``c``: the last one and its model (rows,).
+
+    The logarithms of what is hardly more than noise lead exponents astray. Gauss and Newton's method, which here is iteratively
+    reweighted least squares with a logarithmic link (P. McCullagh and J. Nelder, Generalized Linear Models, 1989).
+    """
+    root = np.ones(len(y)) if weights is None else np.sqrt(weights)
+    sign = 1.0 if float((root * y) @ np.exp(np.minimum(design @ c, _LARGEST_LOG))) >= 0 else -1.0
+
+    def left(c: Floats) -> tuple[float, Floats, Floats]:
+        model = sign * np.exp(np.minimum(design @ c, _LARGEST_LOG))
+        errors = (y - model) * root
+        return float(errors @ errors), model, errors
+
+    loss, model, errors = left(c)
+    for _ in range(_NEWTON_STEPS):
+        step = least_squares(design * (model * root)[:, None], errors)
+        if step is None:
+            break
+        for _ in range(_HALVINGS):
+            tried = left(c + step)
+            if tried[0] < loss:
+                break
+            step = step / 2
+        else:
+            break
+        done = loss - tried[0] < 1e-6 * loss
+        c, (loss, model, errors) = c + step, tried
+        if done:
+            break
+    return c, model
+
+
+def working(chain: Chain, weights: Floats, logs: Floats) -> Target | None:
+    """The logarithm of y as a step from the best monomial sees it: log m + (y - m) / m, weighted by m squared.
+
+    To first order the errors of what is then fitted to it are those of y, where m is large and where it is small. ``logs`` (rows,
+    k): of the inputs, and a column of ones.
+    """
+    y = chain.values
+    with np.errstate(all="ignore"):
+        log = np.log(np.abs(y))
+        root = np.sqrt(weights) * np.abs(y)
+        first = least_squares(logs * root[:, None], log * root)
+        if first is None:
+            return None
+        _, model = log_linear(first, y, logs, weights)
+        values, w = np.log(np.abs(model)) + (y - model) / model, weights * model**2
+    if not (np.isfinite(values).all() and np.isfinite(w).all() and w.max() > 0):
+        return None
+    return Target(chain, values, w)
 
 
 class Scorer:
