@@ -202,7 +202,7 @@ def test_a_noisy_law_keeps_its_shape() -> None:
 def test_a_beam_finds_the_terms_of_a_sum() -> None:
     dictionary = RNG.normal(size=(300, 80))
     target = dictionary[5] - 2 * dictionary[77] + 0.5 * dictionary[200] + 0.01 * RNG.normal(size=80)
-    assert (5, 77, 200) in supports(target, np.ones(80), dictionary)
+    assert (5, 77, 200) in supports(target, np.ones(80), dictionary, np.ones(300))
 
 
 def test_no_formula_is_returned_that_the_reference_refutes(monkeypatch: pytest.MonkeyPatch) -> None:

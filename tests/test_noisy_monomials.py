@@ -16,6 +16,7 @@ from nssr.explore.noisy import NoisySearch
 from nssr.explore.problem import DEFAULT_OPERATIONS, Problem
 from nssr.explore.regression import Scorer, delta_weights, working
 from nssr.explore.rows import Rows
+from nssr.explore.sparse import supports
 from nssr.explore.tree import Tree, column, columns, reference_values
 
 
@@ -119,3 +120,16 @@ def test_the_step_from_the_best_monomial_shows_what_is_left_in_units_of_y() -> N
     noise = np.sum((y - law) ** 2)
     assert 0.8 * noise < errors[0] < 1.3 * noise
     assert working(Chain(np.where(y > 0, y, 0.0)), np.ones(200), logs) is None, "a logarithm of zero"
+
+
+def test_of_sums_that_leave_almost_the_same_the_one_that_is_shorter_comes_first() -> None:
+    rng = np.random.default_rng(5)
+    x, z = rng.uniform(1, 4, (2, 120))
+    y = 2 * x + 3 * np.sin(z) + 0.1 * rng.normal(size=120)
+    dictionary = np.stack([np.ones(120), x * np.tanh(5 * x), x, np.sin(z), np.cos(z), z**2])
+    long_first = supports(y, np.ones(120), dictionary, np.zeros(6))
+    assert {(1, 3), (2, 3)} <= set(long_first), "both are told"
+    bits = np.array([0.0, 15.0, 4.0, 9.0, 9.0, 7.0])
+    assert next(chosen for chosen in supports(y, np.ones(120), dictionary, bits) if len(chosen) == 2) == (2, 3)
+    bits[2] = 40.0
+    assert next(chosen for chosen in supports(y, np.ones(120), dictionary, bits) if len(chosen) == 2) == (1, 3)

@@ -16,9 +16,9 @@ import numpy.typing as npt
 from nssr.explore import writing
 from nssr.explore.chain import Chain, nudge
 from nssr.explore.closures import AFFINE, EXPONENTIAL, MONOMIAL, Hit
-from nssr.explore.regression import least_squares, log_linear
+from nssr.explore.regression import LARGEST_LOG, least_squares, log_linear
 from nssr.explore.rows import Rows
-from nssr.explore.tree import Tree, column
+from nssr.explore.tree import Tree, column, number
 
 Floats = npt.NDArray[np.float64]
 
@@ -111,13 +111,23 @@ class Writer:
             elif any(p == 0 for p in powers[: len(terms)]):
                 continue
             trees += self._powers(log, inside, terms, family, powers, 0.0)
+            if plain and family == MONOMIAL:
+                model = np.exp(np.minimum(design[:, :-1] @ np.array([float(p) for p in powers]), LARGEST_LOG))
+                w = np.ones(len(t)) if self.weights is None else self.weights
+                size = float((w * t) @ model / ((w * model) @ model))  # of the errors of y, not of its logarithm
+                if np.isfinite(size) and size:
+                    factors = [*zip(terms, powers, strict=False), *self._factors(powers[len(terms) :])]
+                    trees.append(writing.monomial(number(size), factors))
         return list(dict.fromkeys(trees))
+
+    def _factors(self, powers: Sequence[Fraction | float]) -> Factors:
+        return [(column(j), e) for j, e in zip(self.rows.nonzero, powers, strict=True) if e != 0]
 
     def _powers(
         self, log: Floats, inside: Floats, terms: Sequence[Tree], family: str, powers: list[Fraction | float], tolerance: float
     ) -> list[Tree]:
         n = len(terms)
-        factors: Factors = [(column(j), e) for j, e in zip(self.rows.nonzero, powers[n:], strict=True) if e != 0]
+        factors = self._factors(powers[n:])
         rest = log - self.rows.logs @ np.array([float(e) for e in powers[n:]])
         if family == MONOMIAL:
             factors = [*zip(terms, powers[:n], strict=True), *factors]

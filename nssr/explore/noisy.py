@@ -326,6 +326,7 @@ class NoisySearch:
             products = bank.values[factors][:, None] * bank.values[functions]
             wide = np.concatenate([dictionary, products.reshape(-1, len(self.y))])
             trees += [mul(bank.tree(m), bank.tree(f)) for m in factors for f in functions]
+        bits = np.array([0.0, *(self.front.formula_bits(tidied(tree)) for tree in trees)])
         chains = [(self.both[0], wide)] if not divided else []
         for v in families["sums"][:_SUMS] if divided else families["monomials"][:16]:
             for op in ("t*v",) if divided else ("t*v", "t/v"):
@@ -337,7 +338,7 @@ class NoisySearch:
             target = weighted(chain, self.y, self.weights, moved.values, False)
             if target is None:
                 continue
-            for chosen in supports(target.values, target.weights, library):
+            for chosen in supports(target.values, target.weights, library, bits[: len(library)]):
                 if terms := tuple(trees[k - 1] for k in chosen if k > 0):
                     hits.append(Hit(chain, AFFINE, terms))
         return self.written(hits)

@@ -29,7 +29,7 @@ _ERROR = 0.1
 """Errors of y, in its standard deviation, that logarithms should bear: rows on which these make much of them count less."""
 
 _NEWTON_STEPS, _HALVINGS = 10, 6
-_LARGEST_LOG = 700.0
+LARGEST_LOG = 700.0
 
 
 @dataclass(frozen=True)
@@ -82,10 +82,10 @@ def log_linear(c: Floats, y: Floats, design: Floats, weights: Floats | None) -> 
     reweighted least squares with a logarithmic link (P. McCullagh and J. Nelder, Generalized Linear Models, 1989).
     """
     root = np.ones(len(y)) if weights is None else np.sqrt(weights)
-    sign = 1.0 if float((root * y) @ np.exp(np.minimum(design @ c, _LARGEST_LOG))) >= 0 else -1.0
+    sign = 1.0 if float((root * y) @ np.exp(np.minimum(design @ c, LARGEST_LOG))) >= 0 else -1.0
 
     def left(c: Floats) -> tuple[float, Floats, Floats]:
-        model = sign * np.exp(np.minimum(design @ c, _LARGEST_LOG))
+        model = sign * np.exp(np.minimum(design @ c, LARGEST_LOG))
         errors = (y - model) * root
         return float(errors @ errors), model, errors
 

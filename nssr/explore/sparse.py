@@ -14,19 +14,26 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 
 BEAM, MOST_TERMS = 10, 5
+_RETURNED = 6  # of every size: what is a little longer may be the law
 
 
-def supports(target: Floats, weights: Floats, dictionary: Floats) -> list[tuple[int, ...]]:
-    """The best sets of columns of each size from 2 to `MOST_TERMS`: target and weights (rows,), dictionary (columns, rows)."""
+def supports(target: Floats, weights: Floats, dictionary: Floats, bits: Floats) -> list[tuple[int, ...]]:
+    """The best sets of columns of each size from 2 to `MOST_TERMS`: target and weights (rows,), dictionary (columns, rows).
+
+    Best in bits: those of the squares that are left, and ``bits`` (columns,) to write each. x tanh(x) follows noise a little
+    better than x.
+    """
     root = np.sqrt(weights)
     a = dictionary * root
     size = np.sqrt((a * a).sum(axis=1, keepdims=True))
     usable = np.isfinite(size[:, 0]) & (size[:, 0] > 0)
     a = np.where(usable[:, None], a / np.where(usable[:, None], size, 1.0), 0.0)
     t = root * target
+    # As a factor of the squares that are left, n / 2 log2 of which are bits.
+    price = 2.0 ** (2.0 * bits / len(t))
 
     def extended(several: Sequence[tuple[int, ...]], count: int) -> list[list[tuple[float, tuple[int, ...]]]]:
-        """For each of the supports, all of one size, the ``count`` best with one more column, and the squares that they leave.
+        """For each of the supports, all of one size, the ``count`` best with one more column, and their priced squares.
 
         One product of matrices for all: the columns are read once.
         """
@@ -39,10 +46,12 @@ def supports(target: Floats, weights: Floats, dictionary: Floats) -> list[tuple[
             gain = np.where((own > 1e-8) & usable[:, None], products[:, n * k :] ** 2 / own, 0.0)
         found = []
         for chosen, rest, gains in zip(several, rests, gain.T, strict=True):
-            best = np.argpartition(-gains, count - 1)[:count] if count < len(gains) else np.arange(len(gains))
-            best = best[np.argsort(-gains[best], kind="stable")]
-            left = float(rest @ rest)
-            found.append([(left - float(gains[c]), tuple(sorted((*chosen, c)))) for c in best.tolist() if c not in chosen])
+            left = np.maximum(float(rest @ rest) - gains, 0.0) * price
+            left[list(chosen)] = np.inf
+            best = np.argpartition(left, count - 1)[:count] if count < len(left) else np.arange(len(left))
+            best = best[np.argsort(left[best], kind="stable")]
+            paid = float(np.prod(price[list(chosen)]))
+            found.append([(paid * float(left[c]), tuple(sorted((*chosen, c)))) for c in best.tolist() if c not in chosen])
         return found
 
     def exchanged(left: float, chosen: tuple[int, ...]) -> tuple[float, tuple[int, ...]]:
@@ -62,7 +71,7 @@ def supports(target: Floats, weights: Floats, dictionary: Floats) -> list[tuple[
         ranked = sorted(children, key=lambda c: (children[c], c))[:BEAM]
         if terms >= 2:
             better = list(dict.fromkeys(chosen for _, chosen in sorted(exchanged(children[c], c) for c in ranked[:3])))
-            best += better
             ranked = list(dict.fromkeys([*better, *ranked]))
+            best += ranked[:_RETURNED]
         beam = ranked[:BEAM]
     return best
