@@ -21,7 +21,7 @@ def constant_or_line(
     cancelled: Callable[[], bool] = lambda: False,
     on_progress: Progress | None = None,
 ) -> Result:
-    """Least squares in one column, the best of them (of those required, where there are any), after the weighted mean."""
+    """Least squares in one column, the best of them, after the weighted mean."""
     X, y, weights = problem.X, problem.y, problem.weights
     assert (X.dtype, y.dtype, X.ndim) == (np.float64, np.float64, 2)
     assert X.shape[0] == y.shape[0] >= 2
@@ -33,7 +33,7 @@ def constant_or_line(
     mean = float(np.average(y, weights=w))
     trees = [number(mean)]
     best = np.inf
-    for i in sorted(problem.required) or range(X.shape[1]):
+    for i in range(X.shape[1]):
         scale = float(np.max(np.abs(X[:, i]))) or 1.0
         design = np.stack([X[:, i] / scale, np.ones(len(y))], axis=1) * np.sqrt(w)[:, None]
         (slope, offset), *_ = np.linalg.lstsq(design, y * np.sqrt(w), rcond=None)

@@ -17,6 +17,7 @@ from nssr.explore.problem import DEFAULT_OPERATIONS, Problem
 from nssr.explore.regression import Scorer, delta_weights, working
 from nssr.explore.rows import Rows
 from nssr.explore.sparse import supports
+from nssr.explore.stages import Kind
 from nssr.explore.tree import Tree, column, columns, reference_values
 
 
@@ -133,3 +134,21 @@ def test_of_sums_that_leave_almost_the_same_the_one_that_is_shorter_comes_first(
     assert next(chosen for chosen in supports(y, np.ones(120), dictionary, bits) if len(chosen) == 2) == (2, 3)
     bits[2] = 40.0
     assert next(chosen for chosen in supports(y, np.ones(120), dictionary, bits) if len(chosen) == 2) == (1, 3)
+
+
+def test_fits_change_nothing_in_the_front() -> None:
+    """They may be done in a thread while the front takes in what came before."""
+    rng = np.random.default_rng(4)
+    X = rng.uniform(1, 3, (80, 2))
+    y = X[:, 0] * np.sin(X[:, 1]) + 0.01 * rng.normal(size=80)
+    problem = Problem(X, y)
+    front = Front(problem, X, y, None)
+    search = NoisySearch(problem, front, 2 * 10**9, lambda: None)
+    done = []
+    for stage in search.stages(0):
+        if stage.kind is Kind.FIT:
+            stage.work()
+            done.append(stage.name)
+            assert not front.losses
+            assert not front._bits
+    assert {"regressions", "monomials left", "sums", "sums over sums"} <= set(done)

@@ -21,10 +21,10 @@ def test_the_budget_holds(n_threads: int) -> None:
 
 
 def test_banks_grow_with_the_budget() -> None:
-    for columns in (memory.exact, memory.noisy, memory.parametric):
+    for columns in (memory.exact_columns, memory.noisy_columns, memory.parametric_columns):
         sizes = [columns(budget, 100) for budget in (1, 10**8, 3 * 10**8, 2 * 10**9)]
         assert sizes[0] == sizes[1] < sizes[2] < sizes[3]
-    assert memory.exact(2 * 10**9, 32) > 250_000, "the default budget limits no bank of the exact search"
+    assert memory.exact_columns(2 * 10**9, 32) > 250_000, "the default budget limits no bank of the exact search"
     assert memory.piece(10**9) == 1
 
 

@@ -7,7 +7,7 @@ rounding; where they are noisy to exponents that are multiples of a half, and th
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -99,9 +99,10 @@ class Writer:
         if not noisy:
             return self._powers(log, inside, terms, family, [writing.snapped_exponent(float(k)) for k in c[:-1]], 1e-8)
         trees = []
-        fits = [c, log_linear(c, t, design, self.weights)[0]] if plain and family == MONOMIAL else [c]
+        to_y = plain and family == MONOMIAL
+        fits = [c, log_linear(c, t, design, self.weights)[0]] if to_y else [c]
         for c, denominator in itertools.product(fits, (1, 2)):
-            powers: list[Fraction | float] = [Fraction(round(float(k) * denominator), denominator) for k in c[:-1]]
+            powers: list[Fraction | float] = [*rounded(c[:-1], denominator)]
             if family == EXPONENTIAL:  # what multiplies w is no exponent: fitted again with the powers held
                 fixed = log - self.rows.logs @ np.array([float(p) for p in powers[len(terms) :]])
                 again = least_squares(np.column_stack([*inside, np.ones(len(t))]) * root[:, None], fixed * root)
@@ -111,29 +112,26 @@ class Writer:
             elif any(p == 0 for p in powers[: len(terms)]):
                 continue
             trees += self._powers(log, inside, terms, family, powers, 0.0)
-            if plain and family == MONOMIAL:
+            if to_y:
                 model = np.exp(np.minimum(design[:, :-1] @ np.array([float(p) for p in powers]), LARGEST_LOG))
                 w = np.ones(len(t)) if self.weights is None else self.weights
                 size = float((w * t) @ model / ((w * model) @ model))  # of the errors of y, not of its logarithm
                 if np.isfinite(size) and size:
-                    factors = [*zip(terms, powers, strict=False), *self._factors(powers[len(terms) :])]
+                    factors = [*zip(terms, powers, strict=False), *inputs_to(powers[len(terms) :], self.rows)]
                     trees.append(writing.monomial(number(size), factors))
         return list(dict.fromkeys(trees))
-
-    def _factors(self, powers: Sequence[Fraction | float]) -> Factors:
-        return [(column(j), e) for j, e in zip(self.rows.nonzero, powers, strict=True) if e != 0]
 
     def _powers(
         self, log: Floats, inside: Floats, terms: Sequence[Tree], family: str, powers: list[Fraction | float], tolerance: float
     ) -> list[Tree]:
         n = len(terms)
-        factors = self._factors(powers[n:])
+        factors = inputs_to(powers[n:], self.rows)
         rest = log - self.rows.logs @ np.array([float(e) for e in powers[n:]])
         if family == MONOMIAL:
             factors = [*zip(terms, powers[:n], strict=True), *factors]
             for k, e in enumerate(powers[:n]):
                 rest = rest - float(e) * inside[k]
-            return self._signed(rest, factors, tolerance)
+            return of_both_signs(float(np.exp(np.median(rest))), factors, tolerance)
         trees = []
         for snapping in (1e-7, 0.0) if tolerance else (0.0,):
             exponent: list[tuple[float, Tree | None]] = []
@@ -147,14 +145,26 @@ class Writer:
                     a = writing.snapped(float(value), snapping)
                     exponent.append((a, tree))
                     left = left - a * inside[k]
-            trees += self._signed(left, [(Tree("EXP", (writing.linear(exponent),)), Fraction(1)), *moved], tolerance)
+            moved.insert(0, (Tree("EXP", (writing.linear(exponent),)), Fraction(1)))
+            trees += of_both_signs(float(np.exp(np.median(left))), moved, tolerance)
         return trees
 
-    def _signed(self, rest: Floats, factors: Factors, tolerance: float) -> list[Tree]:
-        size = float(np.exp(np.median(rest)))
-        if not 1e-280 < size < 1e280:
-            return []
-        return [writing.monomial(writing.named_number(sign * size, tolerance), factors) for sign in (1.0, -1.0)]
+
+def rounded(exponents: Iterable[float], denominator: int) -> list[Fraction]:
+    """To multiples of one over ``denominator``."""
+    return [Fraction(round(float(k) * denominator), denominator) for k in exponents]
+
+
+def inputs_to(powers: Sequence[Fraction | float], rows: Rows) -> Factors:
+    """The inputs that have logarithms, each with its power; without those to the power of 0."""
+    return [(column(j), e) for j, e in zip(rows.nonzero, powers, strict=True) if e != 0]
+
+
+def of_both_signs(size: float, factors: Factors, tolerance: float = 0.0) -> list[Tree]:
+    """``size`` and its opposite times the factors, where squares of it are numbers still."""
+    if not 1e-280 < size < 1e280:
+        return []
+    return [writing.monomial(writing.named_number(sign * size, tolerance), factors) for sign in (1.0, -1.0)]
 
 
 def _flipped(tree: Tree) -> Tree:

@@ -68,6 +68,15 @@ TRANSFORMS = {
     )
 }
 
+OFFSETS: tuple[tuple[str, ...], ...] = (
+    ("minus one",),
+    ("plus one",),
+    ("log",),
+    ("inverse", "plus one", "log"),
+    ("plus one", "log"),
+)
+"""What takes 1 + m, m - 1, exp(m), 1 / (exp(m) - 1) and log(1 + m) to m or its size."""
+
 POWERS = frozenset(("inverse", "square", "negative square", "inverse square", "-2/3", "root"))
 
 BINARY: dict[str, tuple[Callable[[Floats, Floats], Floats], Callable[[Tree, Tree], Tree], tuple[str, ...]]] = {

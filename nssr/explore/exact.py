@@ -14,15 +14,15 @@ from functools import partial
 
 import numpy as np
 
-from nssr.explore import memory as budget
 from nssr.explore import substitutions, writing
 from nssr.explore.answers import Writer
 from nssr.explore.bank import LARGEST, Bank
-from nssr.explore.chain import BINARY, POWERS, TRANSFORMS, Chain, possible
+from nssr.explore.chain import BINARY, OFFSETS, POWERS, TRANSFORMS, Chain, possible
 from nssr.explore.closures import AFFINE, FAMILIES, MONOMIAL, Closures, Hit
 from nssr.explore.factors import factors
 from nssr.explore.families import fill
 from nssr.explore.learned import calls
+from nssr.explore.memory import exact_columns
 from nssr.explore.polynomials import Polynomials
 from nssr.explore.problem import Problem
 from nssr.explore.pursuit import pursued
@@ -58,11 +58,7 @@ _PEELED = (
 _MET = ("identity", "inverse", "square", "root", "log", "exp")
 _AFTER: tuple[tuple[str, ...], ...] = (
     (),
-    ("minus one",),
-    ("plus one",),
-    ("log",),
-    ("inverse", "plus one", "log"),
-    ("plus one", "log"),
+    *OFFSETS,
     ("exp",),
     ("square",),
     ("root",),
@@ -73,7 +69,7 @@ _AFTER: tuple[tuple[str, ...], ...] = (
     ("atan",),
 )
 
-_AFTER_FACTOR = (*_AFTER[1:6], ("asin",), ("acos",), ("atanh",))
+_AFTER_FACTOR = (*OFFSETS, ("asin",), ("acos",), ("atanh",))
 """What a target may be without a monomial factor: f(...) + 1, or an angle's sine, beside a monomial inside."""
 _AFTER_SQUARE = (("minus one",), ("plus one",), ("root", "asin"), ("root", "acos"), ("root", "atanh"))
 """The same without a factor that has a root: sqrt(m g / k) tanh(...)."""
@@ -100,7 +96,7 @@ class ExactSearch:
         self.counters = Counters()
         self.polynomials = Polynomials(rows)
         self.grown: dict[int, tuple[Closures, Writer, list[Chain], dict[str, np.ndarray]]] = {}
-        self.capacities = [min(c, budget.exact(memory, BANK_ROWS)) for c in CAPACITIES]
+        self.capacities = [min(c, exact_columns(memory, BANK_ROWS)) for c in CAPACITIES]
         self.allowed = [name for name in _TARGETS if possible((name,), self.operations)]
 
     def stages(self, level: int) -> Iterator[Stage]:
@@ -355,26 +351,23 @@ class ExactSearch:
         """Polynomials left after a target meets a simple column, or a monomial times a sum, as `_PEELED` says."""
         monomials, sums = families["monomials"][: 40 + count // 60], families["sums"][: 40 + count // 60]
         peels = np.unique(np.concatenate([families["monomials"][:count], families["simple"][: 2 * count], monomials, sums]))
-        trees = [closures.bank.tree(i) for i in peels]
+
+        def columns(ids: np.ndarray) -> tuple[list[Tree], np.ndarray]:
+            trees = [closures.bank.tree(i) for i in ids]
+            return trees, self.rows.values(trees)[:, self.polynomials.places]
+
         found: list[Tree] = []
-        of_monomials: list[np.ndarray] = []
-        of_sums: list[np.ndarray] = []
-        for at in range(0, len(trees), _PEELED_AT_ONCE):
-            part = slice(at, at + _PEELED_AT_ONCE)
-            v = self.rows.values(trees[part])[:, self.polynomials.places]
-            found += self.left_polynomials(v, trees[part])
-            of_monomials.append(v[np.isin(peels[part], monomials)])
-            of_sums.append(v[np.isin(peels[part], sums)])
-        m, s = np.searchsorted(peels, np.sort(monomials)), np.searchsorted(peels, np.sort(sums))
-        some, others = np.concatenate(of_monomials), np.concatenate(of_sums)
-        step = max(1, _PEELED_AT_ONCE // max(1, len(s)))
-        for at in range(0, len(m), step):
+        for at in range(0, len(peels), _PEELED_AT_ONCE):
+            found += self.left_polynomials(*columns(peels[at : at + _PEELED_AT_ONCE]))
+        (firsts, u), (others, v) = columns(monomials), columns(sums)
+        step = max(1, _PEELED_AT_ONCE // max(1, len(others)))
+        for at in range(0, len(firsts), step):
             with np.errstate(all="ignore"):
-                products = (some[at : at + step, None] * others).reshape(-1, some.shape[1])
-            found += self.left_polynomials(products, [mul(trees[i], trees[j]) for i in m[at : at + step] for j in s])
+                products = (u[at : at + step, None] * v).reshape(-1, u.shape[1])
+            found += self.left_polynomials([mul(a, b) for a in firsts[at : at + step] for b in others], products)
         return found
 
-    def left_polynomials(self, v: np.ndarray, trees: Sequence[Tree]) -> list[Tree]:
+    def left_polynomials(self, trees: Sequence[Tree], v: np.ndarray) -> list[Tree]:
         """Formulas from what the columns ``trees`` leave of the target. ``v``: their values (n, rows of `Polynomials`)."""
         found: list[Tree] = []
         usable = np.isfinite(v).all(axis=1)

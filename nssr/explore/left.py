@@ -7,36 +7,24 @@ fitted at once: weighted normal equations of logarithms, with weights that make 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from fractions import Fraction
-from functools import partial
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from nssr.explore import writing
-from nssr.explore.chain import BINARY, TRANSFORMS, Chain, possible
+from nssr.explore.answers import inputs_to, of_both_signs, rounded
+from nssr.explore.chain import BINARY, OFFSETS, TRANSFORMS, Chain, possible
 from nssr.explore.regression import BITS_PER_NODE, delta_weights
 from nssr.explore.rows import Rows
-from nssr.explore.tree import Tree, column, number
+from nssr.explore.tree import Tree
 
 Floats = npt.NDArray[np.float64]
 
 BASES = ("identity", "inverse", "square")
-_FACTOR: tuple[tuple[str, ...], ...] = (
-    ("minus one",),
-    ("plus one",),
-    ("log",),
-    ("inverse", "plus one", "log"),
-    ("plus one", "log"),
-    ("square", "minus one"),
-    ("asin",),
-    ("acos",),
-    ("atan",),
-    ("atanh",),
-)
-"""After the target met a factor: 1 + m, exp(m), 1 / (exp(m) - 1), log(1 + m), a root, an angle or tanh of a monomial m."""
+_FACTOR = (*OFFSETS, ("square", "minus one"), ("asin",), ("acos",), ("atan",), ("atanh",))
+"""After the target met a factor: besides `OFFSETS` of a monomial m a root of 1 + m, an angle, tanh(m)."""
 _TERM: tuple[tuple[str, ...], ...] = ((), ("log",))
 """After it met a term."""
 AFTERS = {"t*v": _FACTOR, "t/v": _FACTOR, "t-v": _TERM, "v-t": _TERM}
@@ -45,26 +33,40 @@ _RIDGE = 1e-10  # of normal equations whose columns are of size one
 _KNOWN = 0.8  # of the rows: that share at least must have a value
 
 
-def targets(
-    both: Sequence[tuple[Chain, Chain]], columns: Floats, operations: Collection[str]
-) -> Iterator[tuple[Chain, str, tuple[str, ...], Floats, Floats]]:
-    """Kinds of targets: the chain before, the operation and the transforms after; (columns, rows) values for y and for y moved.
+class Targets(NamedTuple):
+    """Of one kind, one for each column met. ``values`` (columns, rows), and the same for y ``moved`` by `chain.nudge`."""
 
-    ``both``: chains of y and of y moved by `chain.nudge`; ``columns`` (n, rows) are what they meet.
-    """
-    for chain, moved in both:
-        if len(chain.steps) > 1 or (chain.steps and chain.steps[0][0] not in BASES):
+    before: Chain
+    op: str
+    after: tuple[str, ...]
+    values: Floats
+    moved: Floats
+
+    def chain(self, v: int, tree: Tree) -> Chain:
+        """The one that met column ``v``, which is ``tree``."""
+        return Chain(self.values[v], (*self.before.steps, (self.op, tree), *((name, None) for name in self.after)))
+
+
+def targets(both: Sequence[tuple[Chain, Chain]], columns: Floats, operations: Collection[str]) -> Iterator[Targets]:
+    """``both``: chains of y and of y moved; ``columns`` (n, rows) are what they meet."""
+    for chains in both:
+        steps = chains[0].steps
+        if len(steps) > 1 or (steps and steps[0][0] not in BASES):
             continue
         for op, afters in AFTERS.items():
-            if not set(BINARY[op][2]) <= set(operations):
+            meet, _, needs = BINARY[op]
+            if not all(need in operations for need in needs):
                 continue
+            with np.errstate(all="ignore"):
+                met = [meet(c.values, columns) for c in chains]
             for after in afters:
-                if possible(after, operations):
-                    with np.errstate(all="ignore"):
-                        values = [BINARY[op][0](c.values, columns) for c in (chain, moved)]
-                        for name in after:
-                            values = [TRANSFORMS[name].forward(v) for v in values]
-                    yield chain, op, after, values[0], values[1]
+                if not possible(after, operations):
+                    continue
+                values, moved = met
+                with np.errstate(all="ignore"):
+                    for name in after:
+                        values, moved = TRANSFORMS[name].forward(values), TRANSFORMS[name].forward(moved)
+                yield Targets(chains[0], op, after, values, moved)
 
 
 class Fits(NamedTuple):
@@ -117,36 +119,25 @@ def left_monomials(
 
     ``columns`` (n, rows), with their ``trees`` and ``costs`` in nodes, are what the targets meet.
     """
-    found: list[tuple[float, bool, Callable[[], list[Tree]]]] = []
-    for chain, op, after, values, moved in targets(both, columns, operations):
-        fits = fit(values, moved, rows.y, weights, rows.logs)
+    found: list[tuple[float, bool, Chain, Fits, int]] = []
+    for kind in targets(both, columns, operations):
+        fits = fit(kind.values, kind.moved, rows.y, weights, rows.logs)
         with np.errstate(all="ignore"):
-            bits = 0.5 * rows.n * np.log2(np.maximum(fits.errors, floor)) + BITS_PER_NODE * (costs + len(after))
+            bits = 0.5 * rows.n * np.log2(np.maximum(fits.errors, floor)) + BITS_PER_NODE * (costs + len(kind.after))
         for rank, v in enumerate(np.argsort(bits, kind="stable")[:count].tolist()):
             if np.isfinite(fits.errors[v]):
-                met = chain.combined(op, columns[v], trees[v])
-                fitted = fits.exponents[v], fits.logs[v], fits.weights[v]
-                found.append((float(bits[v]), rank < _EACH, partial(_written, met, after, *fitted, rows)))
+                found.append((float(bits[v]), rank < _EACH, kind.chain(v, trees[v]), fits, v))
     found.sort(key=lambda one: one[0])
-    return [tree for k, (_, kept, write) in enumerate(found) if kept or k < count for tree in write()]
+    chosen = [one for k, one in enumerate(found) if k < count or one[1]]
+    return [writing.tidied(chain.undone(body)) for _, _, chain, fits, v in chosen for body in _bodies(fits, v, rows)]
 
 
-def _written(met: Chain, after: Sequence[str], exponents: Floats, log: Floats, weights: Floats, rows: Rows) -> list[Tree]:
-    for name in after:
-        met = met.transformed(name)
-    return [writing.tidied(met.undone(body)) for body in _bodies(exponents, log, weights, rows)]
-
-
-def _bodies(exponents: Floats, log: Floats, weights: Floats, rows: Rows) -> list[Tree]:
-    """Monomials with exponents that are multiples of a half, of both signs."""
+def _bodies(fits: Fits, v: int, rows: Rows) -> list[Tree]:
+    """Monomials for target ``v`` with exponents that are multiples of a half, of both signs."""
     bodies = []
     for denominator in (1, 2):
-        powers = [Fraction(round(float(e) * denominator), denominator) for e in exponents]
-        if not any(powers):
-            continue
-        size = float(np.exp(np.average(log - rows.logs @ np.array([float(p) for p in powers]), weights=weights)))
-        if not 1e-280 < size < 1e280:
-            continue
-        factors = [(column(j), p) for j, p in zip(rows.nonzero, powers, strict=True) if p]
-        bodies += [writing.monomial(number(sign * size), factors) for sign in (1.0, -1.0)]
+        powers = rounded(fits.exponents[v], denominator)
+        if any(powers):
+            rest = fits.logs[v] - rows.logs @ np.array([float(p) for p in powers])
+            bodies += of_both_signs(float(np.exp(np.average(rest, weights=fits.weights[v]))), inputs_to(powers, rows))
     return list(dict.fromkeys(bodies))

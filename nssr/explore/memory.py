@@ -17,21 +17,21 @@ has places in three tables; one of the noisy search six times, scaled and square
 stage ends."""
 
 
-def columns(memory: int, rows: int, parts: int, least: int) -> int:
+def _columns(memory: int, rows: int, parts: int, least: int) -> int:
     """Columns of ``rows`` float64 values that fit into one of ``parts`` of ``memory`` bytes; ``least`` whatever the budget."""
     return max(least, (memory - BESIDES) // (_FLOAT * rows * parts))
 
 
-def exact(memory: int, rows: int) -> int:
-    return columns(memory, rows, _EXACT, 2_000)
+def exact_columns(memory: int, rows: int) -> int:
+    return _columns(memory, rows, _EXACT, 2_000)
 
 
-def noisy(memory: int, rows: int) -> int:
-    return columns(memory, rows, _NOISY, 500)
+def noisy_columns(memory: int, rows: int) -> int:
+    return _columns(memory, rows, _NOISY, 500)
 
 
-def parametric(memory: int, rows: int) -> int:
-    return columns(memory, rows, _PARAMETRIC, 1_000)
+def parametric_columns(memory: int, rows: int) -> int:
+    return _columns(memory, rows, _PARAMETRIC, 1_000)
 
 
 def piece(rows: int) -> int:

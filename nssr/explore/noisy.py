@@ -5,21 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 import numpy.typing as npt
 
-from nssr.explore import memory as budget
 from nssr.explore.answers import Writer
 from nssr.explore.bank import Bank
 from nssr.explore.chain import Chain, nudge, possible
 from nssr.explore.closures import AFFINE, EXPONENTIAL, FAMILIES, MONOMIAL, Hit
 from nssr.explore.curves import curves, factors_beside
 from nssr.explore.families import fill
-from nssr.explore.front import Front
+from nssr.explore.front import Front, formula_bits
 from nssr.explore.learned import calls
 from nssr.explore.left import left_monomials
+from nssr.explore.memory import noisy_columns, parametric_columns
 from nssr.explore.oscillations import distinct, envelopes, waves, without_phases
 from nssr.explore.parametric import parametric
 from nssr.explore.polynomials import inputs
@@ -66,8 +66,8 @@ class NoisySearch:
         logs = np.column_stack([one, self.rows.logs])
         self.basis = {AFFINE: one, MONOMIAL: logs, EXPONENTIAL: logs}
         self.writer = Writer(self.rows, self.weights)
-        self.capacities = [min(c, budget.noisy(memory, len(few))) for c in CAPACITIES]
-        self.most_parametric = min(_PARAMETRIC, budget.parametric(memory, len(few)))
+        self.capacities = [min(c, noisy_columns(memory, len(few))) for c in CAPACITIES]
+        self.most_parametric = min(_PARAMETRIC, parametric_columns(memory, len(few)))
         self.counters = Counters()
         self.refined: set[Tree] = set()
         self.most_bits = self.most_nodes = math.inf
@@ -78,6 +78,11 @@ class NoisySearch:
         start, moved = Chain(self.y), Chain(self.y + nudge(self.y))
         names = [name for name in _TARGETS if possible((name,), problem.operations)]
         self.both = [(start.transformed(g), moved.transformed(g)) for g in names]
+
+    @cached_property
+    def stepped(self) -> Target | None:
+        """The logarithm of y as a step from the best monomial sees it."""
+        return working(self.both[0][0], self.weights, self.basis[MONOMIAL])
 
     def stages(self, level: int) -> Iterator[Stage]:
         operations = self.problem.operations
@@ -242,8 +247,7 @@ class NoisySearch:
                 if family != AFFINE and chain.is_power:
                     continue
                 target = weighted(chain, self.y, self.weights, moved.values, family != AFFINE)
-                stepped = working(chain, self.weights, self.basis[MONOMIAL]) if family != AFFINE and not chain.steps else None
-                for one in (target, stepped):
+                for one in (target, self.stepped if family != AFFINE and not chain.steps else None):
                     if one is not None:
                         targets.append(one)
                         costs.append(cost)
@@ -326,7 +330,7 @@ class NoisySearch:
             products = bank.values[factors][:, None] * bank.values[functions]
             wide = np.concatenate([dictionary, products.reshape(-1, len(self.y))])
             trees += [mul(bank.tree(m), bank.tree(f)) for m in factors for f in functions]
-        bits = np.array([0.0, *(self.front.formula_bits(tidied(tree)) for tree in trees)])
+        bits = np.array([0.0, *(formula_bits(tidied(tree), self.front.column_bits, self.problem.costs) for tree in trees)])
         chains = [(self.both[0], wide)] if not divided else []
         for v in families["sums"][:_SUMS] if divided else families["monomials"][:16]:
             for op in ("t*v",) if divided else ("t*v", "t/v"):

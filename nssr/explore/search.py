@@ -96,6 +96,7 @@ class _Exploration:
         self.mean = number(float(np.average(problem.y, weights=self.weights)))
         self.front.admit([self.mean])
         self.exact: list[Tree] = []
+        self.confirmed: dict[Tree, bool] = {}
         self.counters: Counter[str] = Counter()
         self.searches: tuple[ExactSearch | NoisySearch, ...] = ()
         self.shown: tuple[list[Tree], tuple[Found, ...]] = [], ()
@@ -257,11 +258,13 @@ class _Exploration:
 
     def _confirmed(self, tree: Tree) -> bool:
         """Whether the primitives' own definition gives what the engine gives, on a hundred rows."""
-        rows = self.reference_rows
-        own = np.array(reference_values(tree, rows.X))
-        same = np.allclose(rows.values([tree])[0], own, rtol=_AGREE, atol=_AGREE * rows.scale, equal_nan=True)
-        self.counters["refuted by the reference"] += not same
-        return same
+        if tree not in self.confirmed:
+            rows = self.reference_rows
+            own = np.array(reference_values(tree, rows.X))
+            same = np.allclose(rows.values([tree])[0], own, rtol=_AGREE, atol=_AGREE * rows.scale, equal_nan=True)
+            self.counters["refuted by the reference"] += not same
+            self.confirmed[tree] = same
+        return self.confirmed[tree]
 
     def _refitted(self, tree: Tree) -> Tree:
         """The formula with its constants fitted to all rows of the work, held out ones too."""
