@@ -16,6 +16,7 @@ from nssr.explore.chain import Chain, nudge, possible
 from nssr.explore.closures import AFFINE, EXPONENTIAL, FAMILIES, MONOMIAL, Hit
 from nssr.explore.curves import curves, factors_beside
 from nssr.explore.families import fill
+from nssr.explore.floor import SLACK, NoiseFloor
 from nssr.explore.front import Front, formula_bits
 from nssr.explore.learned import calls
 from nssr.explore.left import left_monomials
@@ -41,14 +42,9 @@ _TRACE = 1e-10
 _TARGETS = ("identity", "inverse", "square", "root", "log", "exp", "asin", "acos", "atan", "tan", "sin")
 _PEELED = ("identity", "inverse", "square", "root", "log")
 _AFTER: tuple[tuple[str, ...], ...] = ((), ("minus one",), ("plus one",), ("log",), ("inverse", "plus one", "log"), ("square",))
-_SLACK = 100.0  # bits by which a column may promise less than the best formula has, and still be written out
 _SUMS = 24
 _LEFT_PEELS, _LEFT = 80, 100
 _FACTORED, _FUNCTIONS = 24, 40
-_SHUFFLES = 24
-_FLOOR_ROWS = 60  # with fewer some column of thousands fits any errors
-_FLOOR_R2 = 0.5  # errors as large as the target may be a law that nothing has been found of
-_LEAST_NODE_BITS = 3.0  # of an operation and a column on average
 _BLOCK = 48  # targets at once: the matrices of scores stay in cache-sized memory
 
 
@@ -70,9 +66,8 @@ class NoisySearch:
         self.most_parametric = min(_PARAMETRIC, parametric_columns(memory, len(few)))
         self.counters = Counters()
         self.refined: set[Tree] = set()
-        self.most_bits = self.most_nodes = math.inf
-        self.at_floor = False
-        self.asked: Scorer | None = None  # the columns that the errors of the best formula are asked about
+        asks = "noise floor" not in problem.without
+        self.noise_floor = NoiseFloor(front, self.rows, self.weights, problem.seed, asks, self.counters)
         called = calls(problem.learned, self.X.shape[1])
         self.learned = list(zip(called, self.rows.values(called), strict=True))
         start, moved = Chain(self.y), Chain(self.y + nudge(self.y))
@@ -92,6 +87,9 @@ class NoisySearch:
         scorers = self.scorers(bank, ids)
         both = self.both
         fit, refining = partial(Stage, kind=Kind.FIT), Stage("refining", Kind.ALONE, self.refine)
+        self.noise_floor.ask(scorers[AFFINE], thorough=level > 0)
+        if level > 0:
+            yield Stage("noise floor", Kind.ALONE, self.look)
         yield fit("regressions", work=partial(self.regress, bank, scorers, both, np.zeros(len(both)), FAMILIES))
         yield refining
         if level == 0:
@@ -102,7 +100,6 @@ class NoisySearch:
             yield fit("sums over sums", work=partial(self.sums, bank, families, True))
             yield refining
             return
-        self.asked = scorers[AFFINE]
         # What follows asks for each of many targets: of the cheap part of the bank.
         few = ids[: len(ids) // 3]
         scorers = self.scorers(bank, few)
@@ -263,7 +260,7 @@ class NoisySearch:
                 cost = bank.cost[scorer.ids].astype(float)
                 each = 1 if extra.any() else 20
                 best = most_promising(
-                    errors, cost, np.array(costs[at : at + _BLOCK]), len(self.y), floor, count, each, self.most_bits
+                    errors, cost, np.array(costs[at : at + _BLOCK]), len(self.y), floor, count, each, self.noise_floor.most_bits
                 )
                 for place in best.tolist():
                     column, k = divmod(place, len(block))
@@ -274,9 +271,9 @@ class NoisySearch:
 
     def small(self, bank: Bank, scorer: Scorer, extra: float) -> Scorer:
         """Those columns that with ``extra`` nodes stay below the bound; ids are in order of cost."""
-        if self.most_nodes == math.inf:
+        if self.noise_floor.most_nodes == math.inf:
             return scorer
-        n = int(np.searchsorted(bank.cost[scorer.ids], self.most_nodes - extra, side="right"))
+        n = int(np.searchsorted(bank.cost[scorer.ids], self.noise_floor.most_nodes - extra, side="right"))
         self.counters.add("beyond the bound", len(scorer) - n)
         return scorer.first(n)
 
@@ -291,7 +288,7 @@ class NoisySearch:
         asked: Sequence[str],
     ) -> list[Tree]:
         both = []
-        small = peels[bank.cost[peels] <= self.most_nodes - 3 - len(after)]
+        small = peels[bank.cost[peels] <= self.noise_floor.most_nodes - 3 - len(after)]
         self.counters.add("beyond the bound", (len(peels) - len(small)) * len(scorers[AFFINE]))
         if not len(small):
             return []
@@ -367,7 +364,8 @@ class NoisySearch:
             errors = scorer.pair_errors(target, v, self.basis[family])
             self.counters.add("regressions", errors.size)
             cost = bank.cost[scorer.ids].astype(float)
-            best = most_promising(errors, cost, bank.cost[part].astype(float) + 2, len(self.y), floor, 25, 1, self.most_bits)
+            own = bank.cost[part].astype(float) + 2
+            best = most_promising(errors, cost, own, len(self.y), floor, 25, 1, self.noise_floor.most_bits)
             for place in best.tolist():
                 column, k = divmod(place, len(part))
                 hits.append(Hit(chain, family, (bank.tree(scorer.ids[column]), bank.tree(part[k]))))
@@ -376,38 +374,19 @@ class NoisySearch:
     def refine(self) -> list[Tree]:
         """Constants of the best formulas fitted, then shortened. Returns those that hold exactly."""
         exact = self._refine()
-        best = self.front.shortest(1)
-        if best and not exact:
-            self.bound(best[0])
+        if not exact:
+            self.noise_floor.look()
         return exact
 
-    def bound(self, best: Tree) -> None:
-        """What a formula must promise to be of interest, until the next refinement; whether ``best`` is at the noise floor.
-
-        The stages between two refinements see one bound, so that none depends on what was done beside it. The noise floor:
-        no column of the bank explains what ``best`` leaves better than it explains the same errors in another order. No formula
-        of as many bits as ``best`` can be shorter then, so larger columns are not asked any more.
-        """
-        front, n = self.front, len(self.y)
-        units = 0.5 * n * math.log2(max(front.variance, 1e-300) * n)
-        self.most_bits = front.bits(best) + units + _SLACK
-        r2 = 1.0 - front.losses[best] / max(front.variance, 1e-300)
-        self.at_floor = False
-        if self.asked is not None and "noise floor" not in self.problem.without and n >= _FLOOR_ROWS and r2 >= _FLOOR_R2:
-            errors = self.y - self.rows.values([best])[0]
-            rng = np.random.default_rng(self.problem.seed)
-            shuffled = [errors, *(rng.permutation(errors) for _ in range(_SHUFFLES))]
-            left = self.asked.errors([Target(Chain(e), e, self.weights) for e in shuffled], self.basis[AFFINE]).min(axis=0)
-            self.at_floor = bool(left[0] >= np.quantile(left[1:], 0.05))
-        self.most_nodes = front.formula_bits(best) / _LEAST_NODE_BITS if self.at_floor else math.inf
-        if self.at_floor:
-            self.counters.add("noise floor", 1)
+    def look(self) -> list[Tree]:
+        self.noise_floor.look()
+        return []
 
     def _refine(self) -> list[Tree]:
         front = self.front
         best = front.shortest(150)
-        if self.at_floor:  # what is far from the best there is would only follow the noise
-            best = [t for t in best if front.bits(t) <= front.bits(best[0]) + _SLACK]
+        if self.noise_floor.reached:  # what is far from the best there is would only follow the noise
+            best = [t for t in best if front.bits(t) <= front.bits(best[0]) + SLACK]
         candidates = [t for t in [*best, *front.pareto()] if t not in self.refined]
         self.refined.update(candidates)
         again = []

@@ -134,13 +134,7 @@ class _Exploration:
         exact, noisy = self.searches = self.begun()
         rows = exact.rows
         provable = len(rows.rest) >= 3 and len(rows.few) >= problem.X.shape[1] + 6
-        by_name = plan.parts(exact, noisy)
-        ordered = [*(by_name[name] for name in problem.order), *plan.rest(exact, noisy)]
-
-        def wanted(when: plan.When) -> bool:
-            return when is plan.When.ALWAYS or (not noisy.at_floor and (provable or when is plan.When.ABOVE_FLOOR))
-
-        done = self.stages.done(stage for part in ordered if wanted(part.when) for stage in part.stages())
+        done = self.stages.done(plan.stages(problem.order, exact, noisy, provable))
         try:
             for stage, found in done:
                 self.counters[f"stage: {stage.name}"] += 1
@@ -153,7 +147,7 @@ class _Exploration:
                     self._sketch(noisy)
                     return "exact"
                 self._report()
-            return "noise floor" if noisy.at_floor else "exhausted"
+            return "noise floor" if noisy.noise_floor.reached else "exhausted"
         except Stopped:
             return self.budget.reason() or "time"
         finally:

@@ -1,0 +1,82 @@
+"""The noise floor: whether what the best formula leaves is anything but noise.
+
+A permutation test (R. A. Fisher, The Design of Experiments, 1935, section 21): no column of a bank explains the errors better
+than it explains the same errors in another order. A formula that takes as many bits as the best one cannot be shorter in all
+then, so what remains to be searched is what is simpler, and that ends soon.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from nssr.explore.chain import Chain
+from nssr.explore.front import Front
+from nssr.explore.regression import Scorer, Target
+from nssr.explore.rows import Rows
+from nssr.explore.stages import Counters
+from nssr.explore.tree import Tree
+
+Floats = npt.NDArray[np.float64]
+
+SLACK = 100.0
+"""Bits by which a column may promise less than the best formula has, and still be written out."""
+_SHUFFLES, _LEVEL = 24, 0.05
+_LEAST_ROWS = 60  # with fewer some column of thousands fits any errors
+_LEAST_R2 = 0.5  # errors as large as the target may be a law that nothing has been found of
+_LEAST_NODE_BITS = 3.0  # of an operation and a column on average
+
+
+class NoiseFloor:
+    """What is known of the floor, and what bounds it sets; both change when the front is refined, and only then.
+
+    ``seems_reached``: no column that was asked finds anything in the errors. ``reached``: nor does any of a large bank.
+    ``most_bits``: what a formula must promise to be of interest. ``most_nodes``: how large a column may be.
+    """
+
+    def __init__(self, front: Front, rows: Rows, weights: Floats, seed: int, asks: bool, counters: Counters) -> None:
+        """``rows``, ``weights`` (rows,): of the noisy search. ``asks``: False switches the rule off."""
+        self._front, self._rows, self._weights, self._seed, self._asks = front, rows, weights, seed, asks
+        self._counters = counters
+        self._columns: Scorer | None = None
+        self._best_bits = math.inf  # that the best formula alone takes
+        self.thorough = self.seems_reached = False
+        self.most_bits = self.most_nodes = math.inf
+
+    @property
+    def reached(self) -> bool:
+        return self.seems_reached and self.thorough
+
+    def ask(self, columns: Scorer, thorough: bool) -> None:
+        """Errors are shown to these columns from now on; ``thorough``: they are enough to be sure."""
+        self._columns, self.thorough = columns, thorough
+
+    def look(self) -> None:
+        """Looks at the errors of the formula of least description length.
+
+        The stages between two looks see one bound, so that none depends on what was done beside it.
+        """
+        for best in self._front.shortest(1):
+            self._look(best)
+
+    def _look(self, best: Tree) -> None:
+        front, y = self._front, self._rows.y
+        self.most_bits = front.bits(best) + 0.5 * len(y) * math.log2(max(front.variance, 1e-300) * len(y)) + SLACK
+        self._best_bits = front.formula_bits(best)
+        r2 = 1.0 - front.losses[best] / max(front.variance, 1e-300)
+        self.seems_reached = False
+        if self._columns is not None and self._asks and len(y) >= _LEAST_ROWS and r2 >= _LEAST_R2:
+            errors = y - self._rows.values([best])[0]
+            rng = np.random.default_rng(self._seed)
+            shuffled = [errors, *(rng.permutation(errors) for _ in range(_SHUFFLES))]
+            targets = [Target(Chain(e), e, self._weights) for e in shuffled]
+            left = self._columns.errors(targets, np.ones((len(y), 1))).min(axis=0)
+            self.seems_reached = bool(left[0] >= np.quantile(left[1:], _LEVEL))
+        self.most_nodes = self._best_bits / _LEAST_NODE_BITS if self.reached else math.inf
+        self._counters.add("noise floor", int(self.reached))
+
+    def leaves_room(self, simplest: Tree) -> bool:
+        """Whether formulas that take at least the bits of ``simplest`` may still be shorter in all than the best one."""
+        return not self.reached or self._front.formula_bits(simplest) < self._best_bits
