@@ -2,7 +2,7 @@
 
 A permutation test (R. A. Fisher, The Design of Experiments, 1935, section 21): no column of a bank explains the errors better
 than it explains the same errors in another order. A formula that takes as many bits as the best one cannot be shorter in all
-then, so what remains to be searched is what is simpler, and that ends soon.
+then, so only simpler ones are of interest, and the search ends with those of the bank.
 """
 
 from __future__ import annotations
@@ -41,7 +41,6 @@ class NoiseFloor:
         self._front, self._rows, self._weights, self._seed, self._asks = front, rows, weights, seed, asks
         self._counters = counters
         self._columns: Scorer | None = None
-        self._best_bits = math.inf  # that the best formula alone takes
         self.thorough = self.seems_reached = False
         self.most_bits = self.most_nodes = math.inf
 
@@ -64,7 +63,6 @@ class NoiseFloor:
     def _look(self, best: Tree) -> None:
         front, y = self._front, self._rows.y
         self.most_bits = front.bits(best) + 0.5 * len(y) * math.log2(max(front.variance, 1e-300) * len(y)) + SLACK
-        self._best_bits = front.formula_bits(best)
         r2 = 1.0 - front.losses[best] / max(front.variance, 1e-300)
         self.seems_reached = False
         if self._columns is not None and self._asks and len(y) >= _LEAST_ROWS and r2 >= _LEAST_R2:
@@ -74,9 +72,5 @@ class NoiseFloor:
             targets = [Target(Chain(e), e, self._weights) for e in shuffled]
             left = self._columns.errors(targets, np.ones((len(y), 1))).min(axis=0)
             self.seems_reached = bool(left[0] >= np.quantile(left[1:], _LEVEL))
-        self.most_nodes = self._best_bits / _LEAST_NODE_BITS if self.reached else math.inf
+        self.most_nodes = front.formula_bits(best) / _LEAST_NODE_BITS if self.reached else math.inf
         self._counters.add("noise floor", int(self.reached))
-
-    def leaves_room(self, simplest: Tree) -> bool:
-        """Whether formulas that take at least the bits of ``simplest`` may still be shorter in all than the best one."""
-        return not self.reached or self._front.formula_bits(simplest) < self._best_bits

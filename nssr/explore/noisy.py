@@ -42,7 +42,7 @@ _TRACE = 1e-10
 _TARGETS = ("identity", "inverse", "square", "root", "log", "exp", "asin", "acos", "atan", "tan", "sin")
 _PEELED = ("identity", "inverse", "square", "root", "log")
 _AFTER: tuple[tuple[str, ...], ...] = ((), ("minus one",), ("plus one",), ("log",), ("inverse", "plus one", "log"), ("square",))
-_SUMS = 24
+_BESIDE = {"monomials": 16, "sums": 24}
 _LEFT_PEELS, _LEFT = 80, 100
 _FACTORED, _FUNCTIONS = 24, 40
 _BLOCK = 48  # targets at once: the matrices of scores stay in cache-sized memory
@@ -91,13 +91,15 @@ class NoisySearch:
         if level > 0:
             yield Stage("noise floor", Kind.ALONE, self.look)
         yield fit("regressions", work=partial(self.regress, bank, scorers, both, np.zeros(len(both)), FAMILIES))
+        if level == 0:
+            yield fit("sums of y", work=partial(self.sums, bank, families, ""))
         yield refining
         if level == 0:
             yield fit("monomials left", work=partial(self.left_monomials, bank, families))
-            yield fit("sums", work=partial(self.sums, bank, families))
+            yield fit("sums", work=partial(self.sums, bank, families, "monomials"))
             for family in (AFFINE, MONOMIAL):
                 yield fit(f"two terms, {family}", work=partial(self.two_terms, bank, scorers, families["simple"][:300], family))
-            yield fit("sums over sums", work=partial(self.sums, bank, families, True))
+            yield fit("sums over sums", work=partial(self.sums, bank, families, "sums"))
             yield refining
             return
         # What follows asks for each of many targets: of the cheap part of the bank.
@@ -109,6 +111,8 @@ class NoisySearch:
         yield refining
         peels = families["simple"][: 150 * 2**level]
         for after in _AFTER:
+            if self.noise_floor.reached:
+                return
             if not possible(after, operations):
                 continue
             for op in ("t*v", "t/v", "t-v", "v-t"):
@@ -288,11 +292,6 @@ class NoisySearch:
         asked: Sequence[str],
     ) -> list[Tree]:
         both = []
-        small = peels[bank.cost[peels] <= self.noise_floor.most_nodes - 3 - len(after)]
-        self.counters.add("beyond the bound", (len(peels) - len(small)) * len(scorers[AFFINE]))
-        if not len(small):
-            return []
-        peels = small
         for v in peels:
             values, tree = bank.values[v], bank.tree(v)
             combined = [chain.combined(op, values, tree) for chain in pair]
@@ -310,10 +309,9 @@ class NoisySearch:
             self.problem.operations, self.front.floor * len(self.y), _LEFT,
         )  # fmt: skip
 
-    def sums(self, bank: Bank, families: dict[str, npt.NDArray[np.int64]], divided: bool = False) -> list[Tree]:
-        """y, y v and y / v as sums of a few simple columns, for single inputs and their products v.
-
-        ``divided``: y v for sums v of two inputs instead.
+    def sums(self, bank: Bank, families: dict[str, npt.NDArray[np.int64]], beside: str) -> list[Tree]:
+        """y as sums of a few simple columns, or what it is after it met v: y v and y / v for the simplest v of the family
+        ``beside``, y v alone for sums v of two inputs.
         """
         columns = np.concatenate([families["monomials"][:250], families["small"], families["functions"][:100]])
         columns = np.unique(columns)
@@ -322,15 +320,15 @@ class NoisySearch:
         one = np.ones((1, len(self.y)))
         dictionary = np.concatenate([one, bank.values[columns]])
         wide = dictionary
-        if not divided and "MUL" in self.problem.operations:  # a cos(b): not in a bank of a few thousand columns
+        if beside != "sums" and "MUL" in self.problem.operations:  # a cos(b): not in a bank of a few thousand columns
             factors, functions = families["monomials"][:_FACTORED], families["functions"][:_FUNCTIONS]
             products = bank.values[factors][:, None] * bank.values[functions]
             wide = np.concatenate([dictionary, products.reshape(-1, len(self.y))])
             trees += [mul(bank.tree(m), bank.tree(f)) for m in factors for f in functions]
         bits = np.array([0.0, *(formula_bits(tidied(tree), self.front.column_bits, self.problem.costs) for tree in trees)])
-        chains = [(self.both[0], wide)] if not divided else []
-        for v in families["sums"][:_SUMS] if divided else families["monomials"][:16]:
-            for op in ("t*v",) if divided else ("t*v", "t/v"):
+        chains = [] if beside else [(self.both[0], wide)]
+        for v in families[beside][: _BESIDE[beside]] if beside else ():
+            for op in ("t*v",) if beside == "sums" else ("t*v", "t/v"):
                 both = tuple(c.combined(op, bank.values[v], bank.tree(v)) for c in self.both[0])
                 chains.append((both, wide if op == "t/v" and v in bank.leaves else dictionary))  # type: ignore[arg-type]
         hits = []

@@ -36,7 +36,7 @@ _AGREE = 1e-6  # of a value, and of the target's scale: rounding that a formula 
 
 _CANDIDATES = ("bank: generated", "look-ups", "pairs", "regressions")  # counters of what was put to the target
 _CHOICES = 50  # formulas that may be returned, if those before them have no value on some row
-_SKETCHED = 2  # stages: regressions, and the refining of what they found
+_SKETCHED = 3  # stages: regressions, sums, and the refining of what they found
 _ROW_BITS = 20.0  # of evidence: a row agrees to one part in 10^7 or so
 
 
