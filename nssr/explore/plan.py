@@ -12,6 +12,8 @@ from nssr.explore.noisy import NoisySearch
 from nssr.explore.stages import Stage
 
 FIRST, SECOND, THIRD = range(3)
+FIRST_FITS = 3
+"""Stages that the noisy search begins with: regressions, sums of y, and the refining of what they found."""
 
 
 class Part(NamedTuple):
@@ -26,7 +28,7 @@ def parts(exact: ExactSearch, noisy: NoisySearch) -> dict[str, Part]:
     fits = noisy.stages(FIRST)
     return {
         "bank 1": Part(True, lambda: itertools.chain(exact.stages(FIRST), exact.all_pairs(FIRST))),
-        "regressions": Part(False, lambda: itertools.islice(fits, 3)),  # sums of y, and the refining of what they found
+        "regressions": Part(False, lambda: itertools.islice(fits, FIRST_FITS)),
         "sums": Part(False, lambda: fits),
         "peels 1": Part(True, lambda: exact.peels(FIRST)),
         "bank 2": Part(True, lambda: exact.stages(SECOND)),

@@ -36,7 +36,7 @@ _AGREE = 1e-6  # of a value, and of the target's scale: rounding that a formula 
 
 _CANDIDATES = ("bank: generated", "look-ups", "pairs", "regressions")  # counters of what was put to the target
 _CHOICES = 50  # formulas that may be returned, if those before them have no value on some row
-_SKETCHED = 3  # stages: regressions, sums, and the refining of what they found
+_SKETCH = ("regressions", "refining")  # stages; sums of y between them take longer than most formulas
 _ROW_BITS = 20.0  # of evidence: a row agrees to one part in 10^7 or so
 
 
@@ -178,7 +178,8 @@ class _Exploration:
         if self.counters["stage: regressions"]:
             return
         try:
-            for stage, found in self.stages.done(itertools.islice(noisy.stages(0), _SKETCHED)):
+            first = itertools.islice(noisy.stages(plan.FIRST), plan.FIRST_FITS)
+            for stage, found in self.stages.done(stage for stage in first if stage.name in _SKETCH):
                 if stage.kind is Kind.FIT:
                     self.front.admit(found)
         except Stopped:
