@@ -51,6 +51,21 @@ def test_errors_that_a_column_explains_are_not() -> None:
     assert floor.most_nodes == np.inf
 
 
+def test_a_few_huge_errors_hide_nothing() -> None:
+    y = X[:, 0] * X[:, 1] + 0.02 * X[:, 1] ** 2 + 0.003 * NOISE
+    floor = floor_of(y, [PRODUCT])
+    assert not floor.reached
+    y[RNG.choice(200, 4, replace=False)] += np.array([-0.9, 0.9, 1.2, -1.3])
+    assert not floor_of(y, [PRODUCT]).reached
+
+
+def test_a_law_without_noise_is_not_taken_for_noise() -> None:
+    rng = np.random.default_rng(11)
+    x = rng.uniform(-3, 3, (200, 3))
+    y = 1 / (x**2).sum(axis=1) ** 1.5
+    assert explore(Problem(x, y), max_time=300).exact
+
+
 def test_a_small_bank_is_not_enough() -> None:
     floor = floor_of(X[:, 0] * X[:, 1] + 0.1 * NOISE, [PRODUCT])
     floor.ask(Scorer(X.T.copy(), np.arange(2)), thorough=False)

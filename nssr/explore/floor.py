@@ -23,9 +23,9 @@ Floats = npt.NDArray[np.float64]
 
 SLACK = 100.0
 """Bits by which a column may promise less than the best formula has, and still be written out."""
-_SHUFFLES, _LEVEL = 24, 0.05
+_SHUFFLES = 24  # all of which must be explained worse: by chance in 4 % of looks at noise
 _LEAST_ROWS = 60  # with fewer some column of thousands fits any errors
-_LEAST_R2 = 0.5  # errors as large as the target may be a law that nothing has been found of
+_LEAST_R2 = 0.9  # larger errors may be a law that nothing has been found of
 _LEAST_NODE_BITS = 3.0  # of an operation and a column on average
 
 
@@ -67,10 +67,15 @@ class NoiseFloor:
         self.seems_reached = False
         if self._columns is not None and self._asks and len(y) >= _LEAST_ROWS and r2 >= _LEAST_R2:
             errors = y - self._rows.values([best])[0]
-            rng = np.random.default_rng(self._seed)
-            shuffled = [errors, *(rng.permutation(errors) for _ in range(_SHUFFLES))]
-            targets = [Target(Chain(e), e, self._weights) for e in shuffled]
-            left = self._columns.errors(targets, np.ones((len(y), 1))).min(axis=0)
-            self.seems_reached = bool(left[0] >= np.quantile(left[1:], _LEVEL))
+            # Ranks too: a few huge errors hide what all others say.
+            ranks = np.argsort(np.argsort(errors)).astype(np.float64)
+            self.seems_reached = self._is_noise(errors, self._columns) and self._is_noise(ranks, self._columns)
         self.most_nodes = front.formula_bits(best) / _LEAST_NODE_BITS if self.reached else math.inf
         self._counters.add("noise floor", int(self.reached))
+
+    def _is_noise(self, errors: Floats, columns: Scorer) -> bool:
+        rng = np.random.default_rng(self._seed)
+        shuffled = [errors, *(rng.permutation(errors) for _ in range(_SHUFFLES))]
+        targets = [Target(Chain(e), e, self._weights) for e in shuffled]
+        left = columns.errors(targets, np.ones((len(errors), 1))).min(axis=0)
+        return bool(left[0] >= left[1:].min())
