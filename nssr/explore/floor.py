@@ -30,7 +30,7 @@ _LEAST_NODE_BITS = 3.0  # of an operation and a column on average
 
 
 class NoiseFloor:
-    """What is known of the floor, and what bounds it sets; both change when the front is refined, and only then.
+    """What is known of the floor, and what bounds it sets; both change when it is looked for, and only then.
 
     ``seems_reached``: no column that was asked finds anything in the errors. ``reached``: nor does any of a large bank.
     ``most_bits``: what a formula must promise to be of interest. ``most_nodes``: how large a column may be.
