@@ -39,8 +39,12 @@ def _one_over_root(tree: Tree) -> Tree:
     return _inverse(Tree("SQRT", (tree,)))
 
 
+def _root_cubed(tree: Tree) -> Tree:
+    return mul(tree, Tree("SQRT", (tree,)))
+
+
 def _one_over_root_cubed(tree: Tree) -> Tree:
-    return _inverse(mul(tree, Tree("SQRT", (tree,))))
+    return _inverse(_root_cubed(tree))
 
 
 TRANSFORMS = {
@@ -53,6 +57,8 @@ TRANSFORMS = {
         Transform("inverse square", lambda t: t**-2.0, _one_over_root, ("SQRT", "DIV")),
         # 1/r^2 along a direction is x/r^3, and r^2 a polynomial of the coordinates.
         Transform("-2/3", lambda t: t ** (-2.0 / 3.0), _one_over_root_cubed, ("SQRT", "DIV", "MUL")),
+        Transform("2/3", lambda t: t ** (2.0 / 3.0), _root_cubed, ("SQRT", "MUL")),
+        Transform("negative", np.negative, _apply("NEG"), ("NEG",)),
         Transform("root", np.sqrt, _apply("SQUARE"), ("SQUARE",)),
         Transform("log", np.log, _apply("EXP"), ("EXP",)),
         Transform("exp", np.exp, _apply("LOG"), ("LOG",)),
@@ -77,7 +83,7 @@ OFFSETS: tuple[tuple[str, ...], ...] = (
 )
 """What takes 1 + m, m - 1, exp(m), 1 / (exp(m) - 1) and log(1 + m) to m or its size."""
 
-POWERS = frozenset(("inverse", "square", "negative square", "inverse square", "-2/3", "root"))
+POWERS = frozenset(("inverse", "square", "negative square", "inverse square", "-2/3", "2/3", "root"))
 
 BINARY: dict[str, tuple[Callable[[Floats, Floats], Floats], Callable[[Tree, Tree], Tree], tuple[str, ...]]] = {
     # t and v to the new target; the new target's tree and v's tree to t's tree
@@ -117,11 +123,14 @@ class Chain:
         """Whether the target is finite on every row and no constant."""
         return bool(np.isfinite(self.values).all()) and float(np.ptp(self.values)) > 0
 
-    def transformed(self, name: str) -> Chain:
-        if name == "identity":
-            return self
+    def transformed(self, *names: str) -> Chain:
+        """One transform after another; the identity is no step."""
+        names = tuple(name for name in names if name != "identity")
+        values = self.values
         with np.errstate(all="ignore"):
-            return Chain(TRANSFORMS[name].forward(self.values), (*self.steps, (name, None)))
+            for name in names:
+                values = TRANSFORMS[name].forward(values)
+        return Chain(values, (*self.steps, *((name, None) for name in names))) if names else self
 
     def combined(self, name: str, values: Floats, tree: Tree) -> Chain:
         with np.errstate(all="ignore"):

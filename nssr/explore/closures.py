@@ -135,9 +135,7 @@ class Closures:
         hits = []
         for v, w, k in found[:limit]:
             combined = chain.combined(op, self.bank.values[v], self.bank.tree(v))
-            for name in transforms:
-                combined = combined.transformed(name)
-            hits.append(Hit(combined, families[k], (self.bank.tree(w),) if w >= 0 else ()))
+            hits.append(Hit(combined.transformed(*transforms), families[k], (self.bank.tree(w),) if w >= 0 else ()))
         return hits
 
     def _ask(self, targets: Floats, family: str, width: int = 2) -> list[tuple[int, int]]:

@@ -50,6 +50,8 @@ _TARGETS = (
     "sin",
     "cos",
 )
+_DISTANCES = tuple((*sign, power) for sign in ((), ("negative",)) for power in ("inverse square", "-2/3", "2/3"))
+"""What takes 1/r, 1/r^3 and r^3, or their negatives, to a polynomial of coordinates."""
 _PEELED = (
     *((before, op, "identity") for before in ("identity", "inverse", "square") for op in ("t*v", "t/v")),
     *(("identity", "t/v", after) for after in ("square", "inverse square", "-2/3")),  # lengths, 1 / r and 1 / r^3
@@ -111,11 +113,14 @@ class ExactSearch:
         targets = [c for c in (start.transformed(g) for g in self.allowed) if c.usable]
         self.grown[level] = closures, writer, targets, families
 
+        distances = [start.transformed(*names) for names in _DISTANCES if possible(names, self.operations)]
+        polynomials = targets + [c for c in distances if c.usable]
+
         proof = partial(Stage, kind=Kind.PROOF)
         yield proof("span", work=lambda: writer.exact(closures.in_span(targets)))
         yield proof("look-up", work=lambda: writer.exact(closures.look_up(targets)))
         if level == 0:
-            yield proof("polynomials", work=lambda: self.polynomial(writer, targets))
+            yield proof("polynomials", work=lambda: self.polynomial(writer, polynomials))
             yield proof("quotients", work=self.quotients)
         simple = families["simple"][:6000]
         for op in ("t-v", "t+v"):

@@ -295,9 +295,7 @@ class NoisySearch:
         for v in peels:
             values, tree = bank.values[v], bank.tree(v)
             combined = [chain.combined(op, values, tree) for chain in pair]
-            for name in after:
-                combined = [chain.transformed(name) for chain in combined]
-            both.append((combined[0], combined[1]))
+            both.append((combined[0].transformed(*after), combined[1].transformed(*after)))
         return self.regress(bank, scorers, both, bank.cost[peels].astype(float) + len(after), asked, 30)
 
     def left_monomials(self, bank: Bank, families: dict[str, npt.NDArray[np.int64]]) -> list[Tree]:
