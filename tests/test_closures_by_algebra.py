@@ -166,6 +166,27 @@ LAWS: dict[str, tuple[int, Callable[[Array], Array]]] = {
 }  # fmt: skip
 
 
+OF_A_DISTANCE: dict[str, tuple[Callable[[Array], Array], str]] = {
+    "1/r": (lambda s: s**-0.5, "1/sqrt(x0**2 + x1**2 + x2**2)"),
+    "-1/r": (lambda s: -(s**-0.5), "-1/sqrt(x0**2 + x1**2 + x2**2)"),
+    "1/r^3": (lambda s: s**-1.5, "1/(x0**2 + x1**2 + x2**2)**(3/2)"),
+    "-1/r^3": (lambda s: -(s**-1.5), "-1/(x0**2 + x1**2 + x2**2)**(3/2)"),
+    "r^3": (lambda s: s**1.5, "(x0**2 + x1**2 + x2**2)**(3/2)"),
+    "2 r + 1": (lambda s: 2 * np.sqrt(s) + 1, "2*sqrt(x0**2 + x1**2 + x2**2) + 1"),
+    "3 - r": (lambda s: 3 - np.sqrt(s), "3 - sqrt(x0**2 + x1**2 + x2**2)"),
+    "log r": (lambda s: np.log(np.sqrt(s)), "log(sqrt(x0**2 + x1**2 + x2**2))"),
+    "exp(-r)": (lambda s: np.exp(-np.sqrt(s)), "exp(-sqrt(x0**2 + x1**2 + x2**2))"),
+}
+
+
+@pytest.mark.parametrize("name", OF_A_DISTANCE)
+def test_powers_of_a_distance_are_written_as_one_would(name: str) -> None:
+    law, written = OF_A_DISTANCE[name]
+    X = np.random.default_rng(7).uniform(-3, 3, (200, 3))
+    model = NSSRRegressor(max_time=60, random_state=0).fit(X, law((X**2).sum(axis=1)))
+    assert str(model.formula_) == written
+
+
 @pytest.mark.parametrize("name", LAWS)
 def test_laws_of_geometry_are_found(name: str) -> None:
     columns, law = LAWS[name]

@@ -7,15 +7,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nssr import NSSRRegressor
 from nssr.explore import Problem
 from nssr.explore.exact import ExactSearch
 from nssr.explore.problem import DEFAULT_OPERATIONS
 from nssr.explore.rows import Rows
-from nssr.explore.smooth import MOST_COLUMNS, likely, pairs, slopes
+from nssr.explore.smooth import MOST_COLUMNS, Slopes, distances, flatter, likely, pairs, slopes
 
 
 def table(n_columns: int, rows: int = 200, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).uniform(1, 4, (rows, n_columns))
+
+
+def of(X: np.ndarray, y: np.ndarray) -> Slopes:
+    found = slopes(X, flatter(y))
+    assert found is not None
+    return found
 
 
 def test_slopes_are_the_gradient() -> None:
@@ -24,7 +31,7 @@ def test_slopes_are_the_gradient() -> None:
     truth = np.column_stack([np.sin(X[:, 1]), X[:, 0] * np.cos(X[:, 1]), X[:, 2]])
     found = slopes(X, y)
     assert found is not None
-    assert np.abs(found - truth).mean(axis=0) == pytest.approx(0, abs=0.02)
+    assert np.abs(found.gradient - truth).mean(axis=0) == pytest.approx(0, abs=0.02)
 
 
 @settings(max_examples=10, deadline=None)
@@ -34,17 +41,17 @@ def test_the_pair_that_matters_together_comes_first(seed: int, sign: int) -> Non
     places = np.random.default_rng(seed).permutation(4)
     a, b, c, d = (X[:, j] for j in places)
     y = c * np.sin(0.7 * (a + sign * b)) + 1 / d
-    first = pairs(X, y)[0]
+    first = pairs(of(X, y))[0]
     assert ({first.a, first.b}, first.sign) == (set(places[:2].tolist()), sign)
     assert first.left < 0.25
 
 
 def test_several_pairs_are_put_in_at_once_and_then_one_alone() -> None:
     X = table(6)
-    first, *others = likely(X, X[:, 0] * X[:, 5] / ((X[:, 1] - X[:, 2]) ** 2 + (X[:, 3] + X[:, 4]) ** 2))
+    first, *others = likely(of(X, X[:, 0] * X[:, 5] / ((X[:, 1] - X[:, 2]) ** 2 + (X[:, 3] + X[:, 4]) ** 2)))
     assert {(p.a, p.b, p.sign) for p in first} == {(1, 2, -1), (3, 4, 1)}
     assert [len(one) for one in others] == [1, 1]
-    assert likely(X, X[:, 0] ** 2 + np.sin(3 * X[:, 2]) - 5 / X[:, 5]) == []
+    assert likely(of(X, X[:, 0] ** 2 + np.sin(3 * X[:, 2]) - 5 / X[:, 5])) == []
 
 
 @pytest.mark.parametrize(
@@ -60,20 +67,21 @@ def test_several_pairs_are_put_in_at_once_and_then_one_alone() -> None:
 )
 def test_where_nothing_can_be_said_nothing_is(X: np.ndarray, y: np.ndarray) -> None:
     assert slopes(X, y) is None
-    assert pairs(X, y) == likely(X, y) == []
+    search = ExactSearch(Problem(X, y), Rows(X, y, 32, 0), 10**9, lambda: None)
+    assert search.likely_pairs() == []
 
 
 def test_a_pair_far_ahead_of_all_others_is_a_hint() -> None:
     X = table(5)
     y = X[:, 0] * np.exp(-X[:, 1]) * np.cos(X[:, 2] * (X[:, 3] - X[:, 4]))
-    (alone,) = likely(X, y)
+    (alone,) = likely(of(X, y))
     assert [(p.a, p.b, p.sign) for p in alone] == [(3, 4, -1)]
     assert alone[0].left > 0.1
 
 
 def test_more_rows_than_it_looks_at_say_the_same() -> None:
     X = table(3, rows=900)
-    assert slopes(X, np.sin(X[:, 0] - X[:, 1]) * X[:, 2]).shape == (200, 3)  # type: ignore[union-attr]
+    assert of(X, np.sin(X[:, 0] - X[:, 1]) * X[:, 2]).gradient.shape == (200, 3)
 
 
 def test_the_search_puts_a_likely_pair_in_the_place_of_its_columns() -> None:
@@ -90,3 +98,36 @@ def test_the_search_puts_a_likely_pair_in_the_place_of_its_columns() -> None:
     without = search(DEFAULT_OPERATIONS - {"SUB"})
     assert without.likely_pairs() == []
     assert list(search(frozenset({"MUL", "SIN"})).of_likely_pairs()) == []
+
+
+def test_columns_that_are_coordinates_of_a_distance_are_told() -> None:
+    X = table(6)
+    r = np.sqrt(X[:, 1] ** 2 + X[:, 2] ** 2 + X[:, 4] ** 2)
+    assert distances(of(X, X[:, 0] * np.sin(r) / X[:, 3])) == [(1, 2, 4)]
+    rho, s = np.hypot(X[:, 0], X[:, 3]), np.hypot(X[:, 1], X[:, 5])
+    assert distances(of(X, np.exp(-rho) / s)) == [(0, 3), (1, 5)]
+    assert distances(of(X, X[:, 0] * X[:, 1] + X[:, 2] ** 2 / X[:, 3])) == []
+
+
+RADIAL = {
+    "a ripple": (2, lambda x: np.sin(np.hypot(x[0], x[1])) / np.hypot(x[0], x[1])),
+    "Yukawa's potential": (4, lambda x: x[3] * np.exp(-np.linalg.norm(x[:3], axis=0)) / np.linalg.norm(x[:3], axis=0)),
+    "a saturated distance": (3, lambda x: np.tanh(np.linalg.norm(x[:3], axis=0))),
+}
+
+
+@pytest.mark.parametrize("name", RADIAL)
+def test_functions_of_a_distance_are_found(name: str) -> None:
+    columns, law = RADIAL[name]
+    X = np.random.default_rng(2).uniform(-3, 3, (200, columns))
+    model = NSSRRegressor(max_time=60, random_state=0).fit(X, law(X.T))
+    assert model.exact_, str(model.formula_)
+    fresh = np.random.default_rng(3).uniform(-3, 3, (100, columns))
+    np.testing.assert_allclose(model.predict(fresh), law(fresh.T), rtol=1e-9)
+    assert "sqrt(x0**2 + x1**2" in str(model.formula_)
+
+
+def test_without_squares_and_roots_there_are_no_distances() -> None:
+    X = table(2)
+    search = ExactSearch(Problem(X, X[:, 0], operations=frozenset({"ADD", "MUL"})), Rows(X, X[:, 0], 32, 0), 10**9, lambda: None)
+    assert list(search.of_distances()) == []

@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from functools import partial
+from functools import cached_property, partial, reduce
 
 import numpy as np
 
@@ -27,7 +27,7 @@ from nssr.explore.polynomials import Polynomials
 from nssr.explore.problem import Problem
 from nssr.explore.pursuit import pursued
 from nssr.explore.rows import Rows
-from nssr.explore.smooth import likely
+from nssr.explore.smooth import Slopes, distances, flatter, likely, slopes
 from nssr.explore.stages import Counters, Kind, Stage
 from nssr.explore.tree import Tree, add, column, mul, number, sub, with_columns
 
@@ -84,6 +84,15 @@ _PURSUED = {
 _FACTORINGS = 4  # ways to take factors out, of which each is a search of its own
 _PEELED_AT_ONCE = 2_000
 _PURSUED_PEELS, _PURSUED_ROWS, _PURSUED_TERMS = 120, 128, 10
+_SPACES = (2, 3)  # all columns may be coordinates of one place
+
+Joined = Mapping[tuple[int, ...], Tree]
+"""Columns, and what takes their place."""
+_JOINED = {1: add, -1: sub}
+
+
+def _length(columns: Sequence[int]) -> Tree:
+    return Tree("SQRT", (reduce(add, [Tree("SQUARE", (column(j),)) for j in columns]),))
 
 
 class ExactSearch:
@@ -166,6 +175,10 @@ class ExactSearch:
     def of_likely_pairs(self) -> Iterator[Stage]:
         if self.operations & {"ADD", "SUB"}:
             yield Stage("likely pairs", Kind.PROOF, self.likely_pairs)
+
+    def of_distances(self) -> Iterator[Stage]:
+        if self.operations >= {"ADD", "SQUARE", "SQRT"}:
+            yield Stage("distances", Kind.PROOF, self.distances)
 
     def of_differences(self) -> Iterator[Stage]:
         if "SUB" in self.operations:
@@ -279,31 +292,46 @@ class ExactSearch:
                 return found
         return []
 
+    @cached_property
+    def slopes(self) -> Slopes | None:
+        return slopes(self.rows.X, flatter(self.rows.y))
+
     def likely_pairs(self) -> list[Tree]:
         """Formulas in which, as a smooth surrogate says, two columns matter only by their sum or difference: it takes their
         place."""
         allowed = {sign for sign, name in ((1, "ADD"), (-1, "SUB")) if name in self.operations}
-        choices = [pairs for pairs in likely(self.rows.X, self.rows.y) if allowed.issuperset(p.sign for p in pairs)]
+        every = likely(self.slopes) if self.slopes else []
+        choices = [pairs for pairs in every if allowed.issuperset(p.sign for p in pairs)]
         self.counters.add("likely pairs", len(choices))
-        return self.in_place([[(p.a, p.b, p.sign) for p in pairs] for pairs in choices], ((0, None), (1, 2)))
+        joined: list[Joined] = [{(p.a, p.b): _JOINED[p.sign](column(p.a), column(p.b)) for p in pairs} for pairs in choices]
+        return self.in_place(joined, ((0, None), (1, 2)))
+
+    def distances(self) -> list[Tree]:
+        """Formulas in which several columns matter only by the root of the sum of their squares, which takes their place: two or
+        three that are all columns (a plane, space), and those of which a smooth surrogate says so."""
+        likely = distances(self.slopes) if self.slopes else []
+        everything = tuple(range(self.rows.X.shape[1]))
+        choices = [likely] if likely else []
+        if len(everything) in _SPACES and [everything] != likely:
+            choices.append([everything])
+        self.counters.add("distances", len(choices))
+        return self.in_place([{js: _length(js) for js in choice} for choice in choices], ((0, None), (1, 2)))
 
     def differences(self) -> list[Tree]:
         """Formulas in which two columns matter only by their difference: of frequencies, places, angles. It takes their place."""
         every_two = itertools.combinations(range(self.rows.X.shape[1]), 2)
-        return self.in_place([[(a, b, -1)] for a, b in every_two], ((1, 2), (0, None)))
+        choices: list[Joined] = [{(a, b): sub(column(a), column(b))} for a, b in every_two]
+        return self.in_place(choices, ((1, 2), (0, None)))
 
-    def in_place(
-        self, choices: Sequence[Sequence[tuple[int, int, int]]], rounds: Sequence[tuple[int, int | None]]
-    ) -> list[Tree]:
-        """Formulas in which a + sign b takes the place of columns a and b, for every (a, b, sign) of one of ``choices``.
+    def in_place(self, choices: Sequence[Joined], rounds: Sequence[tuple[int, int | None]]) -> list[Tree]:
+        """Formulas in which trees take the place of columns, as one of ``choices`` says.
 
         ``rounds``: levels of banks, and how many stages are done in each.
         """
         for level, most in rounds:
-            for pairs in choices:
-                gone = {j for a, b, _ in pairs for j in (a, b)}
-                both = [(add if sign > 0 else sub)(column(a), column(b)) for a, b, sign in pairs]
-                inputs = [*(column(j) for j in range(self.rows.X.shape[1]) if j not in gone), *both]
+            for joined in choices:
+                gone = {j for js in joined for j in js}
+                inputs = [*(column(j) for j in range(self.rows.X.shape[1]) if j not in gone), *joined.values()]
                 if found := self.nested_search(level, {}, inputs, most):
                     return found
         return []

@@ -31,7 +31,7 @@ def parts(exact: ExactSearch, noisy: NoisySearch) -> dict[str, Part]:
         "regressions": Part(False, lambda: itertools.islice(fits, FIRST_FITS)),
         "sums": Part(False, lambda: fits),
         "peels 1": Part(True, lambda: exact.peels(FIRST)),
-        "bank 2": Part(True, lambda: exact.stages(SECOND)),
+        "bank 2": Part(True, lambda: itertools.chain(exact.stages(SECOND), exact.of_distances())),
         "pairs 2": Part(True, lambda: exact.all_pairs(SECOND)),
         "peels 2": Part(True, lambda: exact.peels(SECOND)),
         "sparse sums": Part(True, lambda: exact.sparse_sums(SECOND)),

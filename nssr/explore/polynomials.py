@@ -8,6 +8,7 @@ has no factor in common above and below. What the monomials are made of may be a
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -170,12 +171,33 @@ class Polynomials:
                 return []  # a quotient
             trees = []
             for t in (1e-5, 1e-7, 0.0):
-                c, b, a = (self._sum(part, degree, t) for part in parts)
-                inside = Tree("SQRT", (sub(Tree("SQUARE", (b,)), mul(number(4.0), mul(a, c))),))
-                for numerator in (sub(inside, b), sub(Tree("NEG", (b,)), inside)):
-                    trees.append(writing.tidied(chain.undone(div(numerator, mul(number(2.0), a)))))
+                trees += [writing.tidied(chain.undone(tree)) for tree in self._roots(parts, degree, t)]
             return trees
         return []
+
+    def _roots(self, parts: Floats, degree: int, tolerance: float) -> tuple[Tree, Tree]:
+        """Both roots of A t^2 + B t + C, whose coefficients are in ``parts``: of C, B and A."""
+        numbers = np.array([not any(p) for p in self.basis(degree).powers])
+        leading = parts[2][np.flatnonzero(parts[2])[0]]
+        c, b, a = parts / leading
+        if not a[~numbers].any() and not b[~numbers].any():  # a number, and a root on its own
+            middle = -float(b[numbers].sum()) / 2
+            inside = middle**2 * numbers - c
+            inside[np.abs(inside) <= _EQUAL * np.maximum(middle**2 * numbers, np.abs(c))] = 0.0
+            size = float(np.abs(inside).max())
+            alike = size > 0 and bool((np.abs(np.abs(inside[inside != 0]) - size) <= _EQUAL * size).all())
+            scale = size if alike else 1.0
+            root = Tree("SQRT", (self._sum(inside / scale, degree, tolerance),))
+            root = mul(number(writing.snapped(math.sqrt(scale), tolerance)), root)
+            shift = number(writing.snapped(middle, tolerance))
+            return add(shift, root), sub(shift, root)
+        if not b.any():
+            root = Tree("SQRT", (div(self._sum(-c, degree, tolerance), self._sum(a, degree, tolerance)),))
+            return root, Tree("NEG", (root,))
+        C, B, A = (self._sum(part, degree, tolerance) for part in parts)
+        root = Tree("SQRT", (sub(Tree("SQUARE", (B,)), mul(number(4.0), mul(A, C))),))
+        twice = mul(number(2.0), A)
+        return div(sub(root, B), twice), div(sub(Tree("NEG", (B,)), root), twice)
 
     def _design(self, target: Floats, degrees: Sequence[int]) -> Floats:
         """(rows, coefficients): monomials up to the first degree, -t times those up to the second, t^2 times the third's."""
