@@ -127,6 +127,15 @@ def test_functions_of_a_distance_are_found(name: str) -> None:
     assert "sqrt(x0**2 + x1**2" in str(model.formula_)
 
 
+def test_a_ripple_is_found_under_noise() -> None:
+    rng = np.random.default_rng(5)
+    X = rng.uniform(-3, 3, (300, 2))
+    r = np.hypot(X[:, 0], X[:, 1])
+    model = NSSRRegressor(max_time=60, random_state=0).fit(X, np.sin(r) / r + rng.normal(0, 0.01, 300))
+    assert str(model.formula_) == "sin(sqrt(x0**2 + x1**2))/sqrt(x0**2 + x1**2)"
+    assert model.stopped_ == "noise floor"
+
+
 def test_without_squares_and_roots_there_are_no_distances() -> None:
     X = table(2)
     search = ExactSearch(Problem(X, X[:, 0], operations=frozenset({"ADD", "MUL"})), Rows(X, X[:, 0], 32, 0), 10**9, lambda: None)

@@ -39,7 +39,8 @@ class Bank:
     """Columns of ``rows`` values, first those of ``inputs`` (rows, columns).
 
     ``values`` float64 (capacity, rows), of which the first ``len(bank)`` are in use. ``dimensions``: of every input, where they
-    are known. ``without``: rules of `problem.RULES` that do not apply.
+    are known. ``without``: rules of `problem.RULES` that do not apply. ``trees``: what the inputs are, where they are not the
+    problem's columns.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Bank:
         *,
         dimensions: Sequence[Dimension] | None = None,
         without: Collection[str] = (),
+        trees: Sequence[Tree] | None = None,
     ) -> None:
         self.without = frozenset(without)
         rows = inputs.shape[0]
@@ -79,7 +81,8 @@ class Bank:
         self._trees: dict[int, Tree] = {}
         if self._dimensions is not None:
             self._exponents[: len(self._dimensions)] = self._dimensions
-        self.leaves = np.array([self._place(column(j), inputs[:, j], 1) for j in range(inputs.shape[1])], dtype=np.int64)
+        leaves = [column(j) for j in range(inputs.shape[1])] if trees is None else trees
+        self.leaves = np.array([self._place(leaf, inputs[:, j], 1) for j, leaf in enumerate(leaves)], dtype=np.int64)
         self._insert(self.leaves, self._project(inputs.T))
 
     @classmethod

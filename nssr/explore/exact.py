@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from functools import cached_property, partial, reduce
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from nssr.explore.answers import Writer
 from nssr.explore.bank import LARGEST, Bank
 from nssr.explore.chain import BINARY, OFFSETS, POWERS, TRANSFORMS, Chain, possible
 from nssr.explore.closures import AFFINE, FAMILIES, MONOMIAL, Closures, Hit
+from nssr.explore.coordinates import LENGTH, SPACES, length
 from nssr.explore.factors import factors
 from nssr.explore.families import fill
 from nssr.explore.learned import calls
@@ -84,15 +85,10 @@ _PURSUED = {
 _FACTORINGS = 4  # ways to take factors out, of which each is a search of its own
 _PEELED_AT_ONCE = 2_000
 _PURSUED_PEELS, _PURSUED_ROWS, _PURSUED_TERMS = 120, 128, 10
-_SPACES = (2, 3)  # all columns may be coordinates of one place
 
 Joined = Mapping[tuple[int, ...], Tree]
 """Columns, and what takes their place."""
 _JOINED = {1: add, -1: sub}
-
-
-def _length(columns: Sequence[int]) -> Tree:
-    return Tree("SQRT", (reduce(add, [Tree("SQUARE", (column(j),)) for j in columns]),))
 
 
 class ExactSearch:
@@ -177,7 +173,7 @@ class ExactSearch:
             yield Stage("likely pairs", Kind.PROOF, self.likely_pairs)
 
     def of_distances(self) -> Iterator[Stage]:
-        if self.operations >= {"ADD", "SQUARE", "SQRT"}:
+        if self.operations >= LENGTH:
             yield Stage("distances", Kind.PROOF, self.distances)
 
     def of_differences(self) -> Iterator[Stage]:
@@ -312,10 +308,10 @@ class ExactSearch:
         likely = distances(self.slopes) if self.slopes else []
         everything = tuple(range(self.rows.X.shape[1]))
         choices = [likely] if likely else []
-        if len(everything) in _SPACES and [everything] != likely:
+        if len(everything) in SPACES and [everything] != likely:
             choices.append([everything])
         self.counters.add("distances", len(choices))
-        return self.in_place([{js: _length(js) for js in choice} for choice in choices], ((0, None), (1, 2)))
+        return self.in_place([{js: length(js) for js in choice} for choice in choices], ((0, None), (1, 2)))
 
     def differences(self) -> list[Tree]:
         """Formulas in which two columns matter only by their difference: of frequencies, places, angles. It takes their place."""

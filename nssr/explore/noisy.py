@@ -14,6 +14,7 @@ from nssr.explore.answers import Writer
 from nssr.explore.bank import Bank
 from nssr.explore.chain import Chain, nudge, possible
 from nssr.explore.closures import AFFINE, EXPONENTIAL, FAMILIES, MONOMIAL, Hit
+from nssr.explore.coordinates import LENGTH, SPACES, length
 from nssr.explore.curves import curves, factors_beside
 from nssr.explore.families import fill
 from nssr.explore.floor import SLACK, NoiseFloor
@@ -93,6 +94,7 @@ class NoisySearch:
         yield fit("regressions", work=partial(self.regress, bank, scorers, both, np.zeros(len(both)), FAMILIES))
         if level == 0:
             yield fit("sums of y", work=partial(self.sums, bank, families, ""))
+            yield fit("distances", work=self.distances)
         yield refining
         if level == 0:
             yield fit("monomials left", work=partial(self.left_monomials, bank, families))
@@ -125,6 +127,17 @@ class NoisySearch:
                     work = partial(self.peeled, bank, scorers, pair, op, peels, after, asked)
                     yield fit(f"peeled {op} {' '.join(after)}", work=work)
             yield refining
+
+    def distances(self) -> list[Tree]:
+        """Regressions on functions of the distance from the origin, where two or three columns are all there are."""
+        n, operations = self.X.shape[1], self.problem.operations
+        if n not in SPACES or not operations >= LENGTH:
+            return []
+        whole = length(range(n))
+        values = self.rows.values([whole]).T
+        bank = Bank(values, self.problem.seed, self.capacities[0], self.tick, without=self.problem.without, trees=[whole])
+        scorers = self.scorers(bank, fill(bank, operations, self.capacities[0])["all"])
+        return self.regress(bank, scorers, self.both, np.zeros(len(self.both)), FAMILIES)
 
     def oscillations(self) -> Iterator[Stage]:
         if self.problem.operations & {"SIN", "COS"} and "MUL" in self.problem.operations:

@@ -12,8 +12,8 @@ from nssr.explore.noisy import NoisySearch
 from nssr.explore.stages import Stage
 
 FIRST, SECOND, THIRD = range(3)
-FIRST_FITS = 3
-"""Stages that the noisy search begins with: regressions, sums of y, and the refining of what they found."""
+FIRST_FITS = 4
+"""Stages that the noisy search begins with: regressions, sums of y, distances, and the refining of what they found."""
 
 
 class Part(NamedTuple):
