@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from nssr import NSSRRegressor
 from nssr.explore import Problem
+from nssr.explore.coordinates import follows
 from nssr.explore.exact import ExactSearch
 from nssr.explore.problem import DEFAULT_OPERATIONS
 from nssr.explore.rows import Rows
@@ -125,6 +126,17 @@ def test_functions_of_a_distance_are_found(name: str) -> None:
     fresh = np.random.default_rng(3).uniform(-3, 3, (100, columns))
     np.testing.assert_allclose(model.predict(fresh), law(fresh.T), rtol=1e-9)
     assert "sqrt(x0**2 + x1**2" in str(model.formula_)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10**6))
+def test_what_follows_a_column_is_told_from_what_does_not(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    x = rng.uniform(0, 5, 100)
+    assert follows(x, np.exp(np.cos(2 * x)) + rng.normal(0, 0.03, 100))
+    assert not follows(x, np.cos(2 * x) + rng.normal(0, 1, 100))
+    assert not follows(x, rng.permutation(x))
+    assert not follows(x, np.ones(100))
 
 
 def test_a_ripple_is_found_under_noise() -> None:

@@ -14,7 +14,7 @@ from nssr.explore.answers import Writer
 from nssr.explore.bank import Bank
 from nssr.explore.chain import Chain, nudge, possible
 from nssr.explore.closures import AFFINE, EXPONENTIAL, FAMILIES, MONOMIAL, Hit
-from nssr.explore.coordinates import LENGTH, SPACES, length
+from nssr.explore.coordinates import LENGTH, SPACES, follows, length
 from nssr.explore.curves import curves, factors_beside
 from nssr.explore.families import fill
 from nssr.explore.floor import SLACK, NoiseFloor
@@ -129,12 +129,15 @@ class NoisySearch:
             yield refining
 
     def distances(self) -> list[Tree]:
-        """Regressions on functions of the distance from the origin, where two or three columns are all there are."""
+        """Regressions on functions of the distance from the origin, where two or three columns are all there are, and y seems to
+        follow it."""
         n, operations = self.X.shape[1], self.problem.operations
         if n not in SPACES or not operations >= LENGTH:
             return []
         whole = length(range(n))
         values = self.rows.values([whole]).T
+        if not follows(values[:, 0], self.y):
+            return []
         bank = Bank(values, self.problem.seed, self.capacities[0], self.tick, without=self.problem.without, trees=[whole])
         scorers = self.scorers(bank, fill(bank, operations, self.capacities[0])["all"])
         return self.regress(bank, scorers, self.both, np.zeros(len(self.both)), FAMILIES)
