@@ -205,6 +205,14 @@ def test_a_beam_finds_the_terms_of_a_sum() -> None:
     assert (5, 77, 200) in supports(target, np.ones(80), dictionary, np.ones(300))
 
 
+@pytest.mark.parametrize(("rows", "columns"), [(1, 40), (2, 40), (3, 40), (50, 1), (50, 2), (2, 2)])
+def test_sums_have_no_more_terms_than_rows_or_columns(rows: int, columns: int) -> None:
+    rng = np.random.default_rng(rows)
+    dictionary = rng.normal(size=(columns, rows))
+    found = supports(rng.normal(size=rows), np.ones(rows), dictionary, np.ones(columns))
+    assert {len(chosen) for chosen in found} == set(range(2, min(rows, columns) + 1))
+
+
 def test_no_formula_is_returned_that_the_reference_refutes(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuting(tree: Tree, rows: np.ndarray) -> list[float]:
         return [math.nan] * len(rows) if columns(tree) else reference_values(tree, rows)

@@ -18,7 +18,8 @@ _RETURNED = 6  # of every size: what is a little longer may be the law
 
 
 def supports(target: Floats, weights: Floats, dictionary: Floats, bits: Floats) -> list[tuple[int, ...]]:
-    """The best sets of columns of each size from 2 to `MOST_TERMS`: target and weights (rows,), dictionary (columns, rows).
+    """The best sets of columns of each size from 2 to `MOST_TERMS`, but no more than rows or columns: target and weights (rows,),
+    dictionary (columns, rows).
 
     Best in bits: those of the squares that are left, and ``bits`` (columns,) to write each. x tanh(x) follows noise a little
     better than x.
@@ -66,7 +67,7 @@ def supports(target: Floats, weights: Floats, dictionary: Floats, bits: Floats) 
 
     beam: list[tuple[int, ...]] = [()]
     best: list[tuple[int, ...]] = []
-    for terms in range(1, MOST_TERMS + 1):
+    for terms in range(1, min(MOST_TERMS, *a.shape) + 1):
         children = {chosen: left for found in extended(beam, BEAM) for left, chosen in found}
         ranked = sorted(children, key=lambda c: (children[c], c))[:BEAM]
         if terms >= 2:
