@@ -70,6 +70,7 @@ def test_where_nothing_can_be_said_nothing_is(X: np.ndarray, y: np.ndarray) -> N
     assert slopes(X, y) is None
     search = ExactSearch(Problem(X, y), Rows(X, y, 32, 0), 10**9, lambda: None)
     assert search.likely_pairs() == []
+    assert search.counters["likely pairs"] == 0
 
 
 def test_a_pair_far_ahead_of_all_others_is_a_hint() -> None:

@@ -125,12 +125,12 @@ class Chain:
 
     def transformed(self, *names: str) -> Chain:
         """One transform after another; the identity is no step."""
-        names = tuple(name for name in names if name != "identity")
-        values = self.values
+        chain = self
         with np.errstate(all="ignore"):
             for name in names:
-                values = TRANSFORMS[name].forward(values)
-        return Chain(values, (*self.steps, *((name, None) for name in names))) if names else self
+                if name != "identity":
+                    chain = Chain(TRANSFORMS[name].forward(chain.values), (*chain.steps, (name, None)))
+        return chain
 
     def combined(self, name: str, values: Floats, tree: Tree) -> Chain:
         with np.errstate(all="ignore"):

@@ -28,7 +28,6 @@ def follows(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]) -> bool:
     The rank version of von Neumann's ratio (R. Bartels, Journal of the American Statistical Association 77, 1982), of y in the
     order of x: ranks of neighbours differ little where y follows x; the ratio is 1 where it does not.
     """
-    ranks = np.empty(len(y))
-    ranks[np.argsort(y, kind="stable")] = np.arange(len(y))
+    ranks = np.argsort(np.argsort(y, kind="stable"))
     steps = np.diff(ranks[np.argsort(x, kind="stable")])
     return bool((steps**2).mean() < _FOLLOWS * 2 * ranks.var())

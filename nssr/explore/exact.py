@@ -88,7 +88,7 @@ _PURSUED_PEELS, _PURSUED_ROWS, _PURSUED_TERMS = 120, 128, 10
 
 Joined = Mapping[tuple[int, ...], Tree]
 """Columns, and what takes their place."""
-_JOINED = {1: add, -1: sub}
+_OF_SIGN = {1: add, -1: sub}
 
 
 class ExactSearch:
@@ -118,14 +118,13 @@ class ExactSearch:
         targets = [c for c in (start.transformed(g) for g in self.allowed) if c.usable]
         self.grown[level] = closures, writer, targets, families
 
-        distances = [start.transformed(*names) for names in _DISTANCES if possible(names, self.operations)]
-        polynomials = targets + [c for c in distances if c.usable]
-
         proof = partial(Stage, kind=Kind.PROOF)
         yield proof("span", work=lambda: writer.exact(closures.in_span(targets)))
         yield proof("look-up", work=lambda: writer.exact(closures.look_up(targets)))
         if level == 0:
-            yield proof("polynomials", work=lambda: self.polynomial(writer, polynomials))
+            lengths = (start.transformed(*names) for names in _DISTANCES if possible(names, self.operations))
+            work = partial(self.polynomial, writer, [*targets, *(c for c in lengths if c.usable)])
+            yield proof("polynomials", work=work)
             yield proof("quotients", work=self.quotients)
         simple = families["simple"][:6000]
         for op in ("t-v", "t+v"):
@@ -299,16 +298,16 @@ class ExactSearch:
         every = likely(self.slopes) if self.slopes else []
         choices = [pairs for pairs in every if allowed.issuperset(p.sign for p in pairs)]
         self.counters.add("likely pairs", len(choices))
-        joined: list[Joined] = [{(p.a, p.b): _JOINED[p.sign](column(p.a), column(p.b)) for p in pairs} for pairs in choices]
+        joined: list[Joined] = [{(p.a, p.b): _OF_SIGN[p.sign](column(p.a), column(p.b)) for p in pairs} for pairs in choices]
         return self.in_place(joined, ((0, None), (1, 2)))
 
     def distances(self) -> list[Tree]:
         """Formulas in which several columns matter only by the root of the sum of their squares, which takes their place: two or
         three that are all columns (a plane, space), and those of which a smooth surrogate says so."""
-        likely = distances(self.slopes) if self.slopes else []
+        hinted = distances(self.slopes) if self.slopes else []
         everything = tuple(range(self.rows.X.shape[1]))
-        choices = [likely] if likely else []
-        if len(everything) in SPACES and [everything] != likely:
+        choices = [hinted] if hinted else []
+        if len(everything) in SPACES and [everything] != hinted:
             choices.append([everything])
         self.counters.add("distances", len(choices))
         return self.in_place([{js: length(js) for js in choice} for choice in choices], ((0, None), (1, 2)))

@@ -80,10 +80,10 @@ def flatter(y: Floats) -> Floats:
 
 def pairs(law: Slopes) -> list[Pair]:
     """Every two columns, as a difference and as a sum, the most evident first."""
-    X, gradient = law
+    gradient = law.gradient
     size = (gradient**2).mean(axis=0)
     found = []
-    for a, b in itertools.combinations(range(X.shape[1]), 2):
+    for a, b in itertools.combinations(range(gradient.shape[1]), 2):
         both = float(size[a] + size[b])
         if both > 0:
             for sign in (-1, 1):
